@@ -1,0 +1,1 @@
+"""What the papers share: audio, scenes, data, encoders, losses, metrics, training, stages, tables."""

@@ -1,0 +1,1 @@
+"""Audio: reading and writing, mel front ends, deterministic crops and windows."""

@@ -1,0 +1,171 @@
+"""Audio files as they lie on disk: headers, decoding by soundfile, and the signs that a file was cut off."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+import soundfile
+
+Source = Path | str | bytes | BinaryIO
+Kind = Literal[
+    "missing",
+    "unreadable",
+    "no_channels",
+    "empty",
+    "truncated",
+    "too_long",
+    "too_short",
+    "not_finite",
+    "silent",
+    "clipped",
+]
+
+BLOCK = 1 << 16  # frames decoded at a time
+
+
+class AudioError(ValueError):
+    """Audio that must not be used. `kind` says what is wrong, `source` names the audio."""
+
+    def __init__(self, source: str, kind: Kind, message: str) -> None:
+        super().__init__(source, kind, message)  # all three, so that a worker process can send it
+        self.source, self.kind, self.message = source, kind, message
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.message}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioInfo:
+    """What a file's header says; `frames` is None where it promises no length."""
+
+    sample_rate: int
+    channels: int
+    frames: int | None
+    format: str
+    subtype: str
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.frames is None else self.frames / self.sample_rate
+
+
+def label_of(source: Source) -> str:
+    """How messages name a source."""
+    if isinstance(source, bytes):
+        return f"<{len(source)} bytes of audio>"
+    return str(source) if isinstance(source, Path | str) else str(getattr(source, "name", "<audio stream>"))
+
+
+@contextmanager
+def _stream(source: Source, label: str) -> Iterator[BinaryIO]:
+    """The source's bytes; a stream of the caller is read from its beginning, put back and left open."""
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+    elif isinstance(source, Path | str):
+        try:
+            with open(source, "rb") as file:
+                yield file
+        except FileNotFoundError:
+            raise AudioError(label, "missing", "no such file: check the path or get the data") from None
+        except OSError as error:
+            raise AudioError(label, "unreadable", f"cannot be opened ({error.strerror}): check it") from error
+    else:
+        position = source.tell()
+        source.seek(0)
+        try:
+            yield source
+        finally:
+            source.seek(position)
+
+
+@contextmanager
+def opened(source: Source, label: str) -> Iterator[tuple[soundfile.SoundFile, AudioInfo]]:
+    """A source's decoder and header, or an AudioError: missing, unreadable, empty, no_channels."""
+    with _stream(source, label) as stream:
+        try:
+            # By its path libsndfile reads without asking Python for every block.
+            file = soundfile.SoundFile(str(source) if isinstance(source, Path | str) else stream)
+        except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name that ends in .raw
+            reason = getattr(error, "error_string", str(error)).strip()
+            if "channel count" in reason.lower():
+                raise AudioError(label, "no_channels", "its header has 0 channels: get it again") from error
+            if stream.seek(0, os.SEEK_END) == 0:
+                raise AudioError(label, "empty", "the file has 0 bytes: get it again") from error
+            what = f"not sound in WAV, FLAC, OGG or MP3 ({reason}): convert it or get it again"
+            raise AudioError(label, "unreadable", what) from error
+        with file:
+            yield file, _header(file, stream)
+
+
+def _header(file: soundfile.SoundFile, stream: BinaryIO) -> AudioInfo:
+    known = 0 <= file.frames < 1 << 48  # libsndfile puts a huge number where the header leaves it open
+    if file.format == "MP3":  # without one of these tags its length is a guess from the size of the file
+        position = stream.tell()
+        stream.seek(0)
+        start = stream.read(10)
+        if start[:3] == b"ID3":  # its size is in 7-bit bytes
+            stream.seek(10 + sum(byte << shift for byte, shift in zip(start[6:], (21, 14, 7, 0))))
+        first_frame = start + stream.read(4096)
+        known = known and any(tag in first_frame for tag in (b"Xing", b"Info", b"VBRI"))
+        stream.seek(position)
+    return AudioInfo(
+        sample_rate=file.samplerate,
+        channels=file.channels,
+        frames=file.frames if known else None,
+        format=file.format,
+        subtype=file.subtype,
+    )
+
+
+def cut_short(source: Source, label: str) -> str | None:
+    """What shows that a WAV or an OGG was cut: libsndfile quietly shortens both to what is there."""
+    with _stream(source, label) as stream:
+        head = stream.read(12)
+        size = stream.seek(0, os.SEEK_END)
+        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+            at = 12
+            while at + 8 <= size:
+                stream.seek(at)
+                chunk, length = struct.unpack("<4sI", stream.read(8))
+                if chunk == b"data":
+                    streamed = length >= 0x7FFFF000  # written to a pipe: the length was not known
+                    there = size - at - 8
+                    cut = not streamed and length > there
+                    return f"only {there} of {length} bytes of sound are there" if cut else None
+                at += 8 + length + length % 2
+        elif head[:4] == b"OggS":
+            tail = min(size, 1 << 17)  # two pages at their largest
+            stream.seek(size - tail)
+            data = stream.read(tail)
+            page = data.rfind(b"OggS")
+            segments = data[page + 27 : page + 27 + data[page + 26]] if len(data) > page + 26 else b""
+            whole = len(data) > page + 26 and len(data) >= page + 27 + len(segments) + sum(segments)
+            if not whole or not data[page + 5] & 4:
+                return "its last page is not the end of the stream"
+    return None
+
+
+def decode(file: soundfile.SoundFile, *, first: int, frames: int | None) -> tuple[np.ndarray, bool]:
+    """Up to `frames` frames from `first` on, (frames, channels), and whether decoding broke off."""
+    blocks: list[np.ndarray] = []
+    left, broken = frames, False
+    try:
+        if first and frames != 0:
+            file.seek(first)
+        while left is None or left > 0:
+            block = file.read(BLOCK if left is None else min(BLOCK, left), dtype="float32", always_2d=True)
+            blocks.append(block)
+            left = None if left is None else left - len(block)
+            if len(block) == 0:
+                break
+    except soundfile.LibsndfileError:
+        broken = True
+    return (np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)), broken

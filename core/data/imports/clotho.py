@@ -1,0 +1,66 @@
+"""Clotho v2.1 from its official files: `clotho_captions_<part>.csv` and the folder `<part>/` of its archive.
+
+part is evaluation (our test), validation or development (our train). `clotho_metadata_<part>.csv`, where it
+is there, gives the FreeSound ids that the contamination check compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.data.imports.layout import Entry, read_csv, require_unique, with_audio
+from core.data.schema import CAPTIONED, DatasetError
+
+FEATURES = CAPTIONED
+PARTS = {"train": "development", "valid": "validation", "test": "evaluation"}
+_CAPTIONS = [f"caption_{i}" for i in range(1, 6)]
+
+
+def rows(
+    folder: Path,
+    *,
+    split: str = "test",
+    sample_rate: int | None = None,
+    allow_missing: bool = False,
+    notes: dict[str, Any] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """One row per clip with its five captions; the id is the file name without `.wav`."""
+    if split not in PARTS:
+        raise DatasetError(f"clotho has the splits {', '.join(PARTS)}, not {split!r}")
+    part = PARTS[split]
+    csv = folder / f"clotho_captions_{part}.csv"
+    table = read_csv(csv, columns=["file_name", *_CAPTIONS])
+    require_unique([row["file_name"] for row in table], where=csv)
+    origin = _freesound_ids(folder / f"clotho_metadata_{part}.csv")
+
+    def entries() -> Iterator[Entry]:
+        for row in table:
+            name = row["file_name"]
+            yield Entry(
+                row={
+                    "id": name.removesuffix(".wav"),
+                    "captions": [row[column] for column in _CAPTIONS],
+                    "clips": [f"freesound:{origin[name]}" if name in origin else f"clotho:{name}"],
+                },
+                audio={"audio": [folder / part / name]},
+            )
+
+    yield from with_audio(
+        entries(),
+        name="clotho",
+        folder=folder / part,
+        sample_rate=sample_rate,
+        allow_missing=allow_missing,
+        notes=notes,
+        advice=f"Unpack clotho_audio_{part}.7z in {folder}.",
+    )
+
+
+def _freesound_ids(csv: Path) -> dict[str, str]:
+    """File name -> FreeSound id. The official file is Latin-1 and says "Not found" for some."""
+    if not csv.is_file():
+        return {}
+    table = read_csv(csv, columns=["file_name", "sound_id"], encoding="latin-1")
+    return {row["file_name"]: row["sound_id"] for row in table if row["sound_id"].isdigit()}

@@ -1,0 +1,197 @@
+"""Reading an official folder: its CSVs, its audio, and one error that counts and names all that is wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.audio.read import AudioError, read_audio, write_flac
+from core.data.schema import DatasetError, duplicates, some
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A row still without audio; `audio` maps each audio column to the paths it may be at, best first."""
+
+    row: Mapping[str, Any]
+    audio: Mapping[str, Sequence[Path]]
+
+
+def read_csv(
+    path: Path,
+    *,
+    columns: Sequence[str],
+    header: bool = True,
+    encoding: str = "utf-8-sig",
+    allow_bom: bool = True,
+) -> list[dict[str, str]]:
+    """The rows of an official CSV as {column: text}, stripped. A second column of the same name gets `.1`.
+
+    header=False: the file has none and `columns` are its fields in order. A byte-order mark is skipped unless
+    allow_bom is False (for readers of others that trip over it). Raises DatasetError naming the file, the
+    columns that are missing or the lines with too few or too many fields.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path} is missing; unpack the official files so that it is there")
+    raw = path.read_bytes()
+    if not allow_bom and raw.startswith(b"\xef\xbb\xbf"):
+        raise DatasetError(
+            f"{path} begins with a byte-order mark; save it as UTF-8 without one (or unpack it again)"
+        )
+    try:
+        lines = [line for line in csv.reader(io.StringIO(raw.decode(encoding), newline="")) if any(line)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"{path} does not read as a {encoding} CSV ({error}); unpack it again") from error
+    if not lines:
+        raise DatasetError(f"{path} is empty; unpack it again")
+    names = _numbered(cell.strip() for cell in lines[0]) if header else list(columns)
+    if absent := [name for name in columns if name not in names]:
+        raise DatasetError(f"{path}: columns {absent} are missing; it has {names}. Is it the official file?")
+    body = lines[1:] if header else lines
+    if ragged := [number for number, line in enumerate(body, 1 + header) if len(line) != len(names)]:
+        raise DatasetError(
+            f"{path}: {len(ragged)} rows do not have {len(names)} fields (row {some(ragged)}); unpack "
+            "it again"
+        )
+    return [dict(zip(names, (cell.strip() for cell in line), strict=True)) for line in body]
+
+
+def require_unique(ids: Sequence[str], *, where: Path | str) -> None:
+    """Raise DatasetError when an id occurs more than once."""
+    if again := duplicates(ids):
+        twice = sorted({ids[position] for position in again})
+        raise DatasetError(f"{where}: {len(twice)} duplicated ids ({some(twice)}); remove the repeated rows")
+
+
+def require_numbers(rows: Sequence[Mapping[str, str]], *, column: str, key: str, where: Path) -> None:
+    """Raise DatasetError when `column` holds something that is not a number."""
+    bad = [row[key] for row in rows if not _is_number(row[column])]
+    if bad:
+        raise DatasetError(
+            f"{where}: {column} is not a number in {len(bad)} rows ({some(bad)}); unpack it again"
+        )
+
+
+def with_audio(
+    entries: Iterable[Entry],
+    *,
+    name: str,
+    folder: Path,
+    sample_rate: int | None,
+    allow_missing: bool,
+    notes: dict[str, Any] | None,
+    advice: str,
+) -> Iterator[dict[str, Any]]:
+    """The rows of `entries` with their audio: the official file's own bytes, or FLAC (mono) at `sample_rate`.
+
+    Every file is decoded once, so that nothing unreadable gets in. Missing files: DatasetError before the
+    first row, or, with allow_missing, left out and listed in notes["missing"]. Unreadable files: DatasetError
+    after the last row, counting all of them (write_dataset then keeps nothing), whatever allow_missing says.
+    """
+    whole: list[tuple[Mapping[str, Any], dict[str, Path]]] = []
+    missing: list[str] = []
+    wanted: list[str] = []
+    total = 0
+    for entry in entries:
+        total += 1
+        found = {
+            column: next((p for p in paths if p.is_file()), None) for column, paths in entry.audio.items()
+        }
+        if lost := [column for column, path in found.items() if path is None]:
+            missing.append(str(entry.row["id"]))
+            wanted.extend(str(entry.audio[column][0]) for column in lost)
+        else:
+            whole.append((entry.row, {column: path for column, path in found.items() if path is not None}))
+    if missing and not allow_missing:
+        raise DatasetError(
+            f"{name}: {len(missing)} of {total} clips have no audio in {folder} ({some(missing)}; "
+            f"looked for {some(wanted, n=1)}). {advice} To go on without them set allow_missing: true; "
+            "they are then listed in info.json"
+        )
+    if missing:
+        log.warning(
+            "%s: %d of %d clips have no audio and are left out (%s)", name, len(missing), total, some(missing)
+        )
+        if notes is not None:
+            notes["missing"] = missing
+    yield from _decoded(whole, name=name, folder=folder, sample_rate=sample_rate)
+
+
+def load_audio(path: Path, *, sample_rate: int | None) -> dict[str, Any]:
+    """`{bytes, path}` of a file that decodes; FLAC (mono, 16 bit) when a sample rate is asked for. Raises
+    AudioError.
+
+    What resampling lifts above full scale is clipped, as LAION-CLAP's 16-bit round trip does.
+    """
+    waveform, rate = read_audio(path, sample_rate=sample_rate)
+    if sample_rate is None:
+        return {"bytes": path.read_bytes(), "path": path.name}
+    return {"bytes": write_flac(np.clip(waveform, -1.0, 1.0), rate), "path": f"{path.stem}.flac"}
+
+
+def first_folder(folder: Path, *candidates: str) -> Path:
+    """The first of the candidate sub-folders that exists (archives differ in their top folder), else
+    `folder`."""
+    return next((folder / c for c in candidates if (folder / c).is_dir()), folder)
+
+
+def youtube_clip(youtube_id: str, start: float, *, seconds: float = 10.0) -> str:
+    """The provenance id of a piece of a video; core.data.manifest reads its times back."""
+    return f"youtube:{youtube_id}@{start:g}-{start + seconds:g}"
+
+
+def _decoded(
+    whole: Sequence[tuple[Mapping[str, Any], dict[str, Path]]],
+    *,
+    name: str,
+    folder: Path,
+    sample_rate: int | None,
+) -> Iterator[dict[str, Any]]:
+    unreadable: list[str] = []
+    kinds: Counter[str] = Counter()
+    first: AudioError | None = None
+    for row, paths in whole:
+        try:
+            audio = {column: load_audio(path, sample_rate=sample_rate) for column, path in paths.items()}
+        except AudioError as error:
+            unreadable.append(str(row["id"]))
+            kinds[error.kind] += 1
+            first = first or error
+            continue
+        yield {**row, **audio}
+    if unreadable:
+        counts = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+        raise DatasetError(
+            f"{name}: {len(unreadable)} of {len(whole)} clips in {folder} have unusable audio "
+            f"({some(unreadable)}; "
+            f"{counts}); the first: {first}. Fetch these files again, or delete them and set "
+            "allow_missing: true"
+        ) from first
+
+
+def _numbered(names: Iterable[str]) -> list[str]:
+    """Column names with `.1`, `.2` at a repeated one, as pandas would rename them."""
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        n = seen.get(name, 0)
+        seen[name] = n + 1
+        out.append(f"{name}.{n}" if n else name)
+    return out
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) == float(text)
+    except ValueError:
+        return False

@@ -1,0 +1,123 @@
+"""The columns of every data set, official or mini, and the rules that every row obeys.
+
+An audio column holds `{bytes, path}` (an encoded file, never decoded by the reader) and `clips` holds
+provenance ids: of bank clips, `freesound:<id>`, `youtube:<id>@<start>-<end>` or `<data set>:<file>`
+(core.data.contamination).
+Labels are classes in words ("dog bark").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Audio, Features, List, Value
+
+
+class DatasetError(ValueError):
+    """A data set is not what it should be. The message counts what is wrong and names the first few ids."""
+
+
+_AUDIO = Audio(decode=False)
+_TEXT = Value("string")
+
+COMPARISON = Features(
+    {
+        "id": _TEXT,
+        "pair_audio": _AUDIO,
+        "reversed_audio": _AUDIO,
+        "triplet_audio": _AUDIO,  # null where the instance is a pair
+        "pair_caption": _TEXT,
+        "reversed_caption": _TEXT,
+        "triplet_caption": _TEXT,
+        "clips": List(_TEXT),
+    }
+)
+CAPTIONED = Features({"id": _TEXT, "audio": _AUDIO, "captions": List(_TEXT), "clips": List(_TEXT)})
+CLASSIFIED = Features(
+    {"id": _TEXT, "audio": _AUDIO, "label": _TEXT, "fold": Value("int32"), "clips": List(_TEXT)}
+)
+MULTILABEL = Features({"id": _TEXT, "audio": _AUDIO, "labels": List(_TEXT), "clips": List(_TEXT)})
+
+SCHEMAS: Mapping[str, Features] = {
+    "compa_order": COMPARISON,
+    "compa_attribute": COMPARISON,
+    "audiocaps": CAPTIONED,
+    "clotho": CAPTIONED,
+    "esc50": CLASSIFIED,
+    "urbansound8k": CLASSIFIED,
+    "vggsound": CLASSIFIED,
+    "fsd50k": MULTILABEL,
+}
+
+
+def some(ids: Iterable[object], *, n: int = 3) -> str:
+    """Name the first `n` of many: "a, b, c, ..."."""
+    names = [str(i) for i in ids]
+    return ", ".join(names[:n]) + (", ..." if len(names) > n else "")
+
+
+def problems(table: pa.Table) -> dict[str, list[str]]:
+    """What is wrong in `table`, as {what: ids}; empty when all is well. Looks only at columns that are there.
+
+    Within one instance a caption needs its audio and an audio its caption; only a triplet may lack both.
+    """
+    ids = ["" if i is None else i for i in table["id"].to_pylist()] if "id" in table.column_names else []
+    names = ids or [f"row {i}" for i in range(table.num_rows)]
+    found: dict[str, list[str]] = {}
+
+    def note(what: str, rows: Iterable[int]) -> None:
+        if hits := [names[i] or f"row {i}" for i in rows]:
+            found[what] = found.get(what, []) + hits
+
+    note("no id", (i for i, name in enumerate(ids) if not name.strip()))
+    note("duplicated id", duplicates(ids))
+    for column in (name for name in table.column_names if name == "audio" or name.endswith("_audio")):
+        stem = column.removesuffix("audio")
+        heard = _has_bytes(table[column])
+        texts = f"{stem}caption" if stem else "captions"
+        if texts not in table.column_names:
+            if stem != "triplet_":
+                note("no audio bytes", (i for i, ok in enumerate(heard) if not ok))
+            continue
+        said = _has_text(table[texts])
+        pairs = list(zip(heard, said, strict=True))
+        note("caption without audio", (i for i, (a, c) in enumerate(pairs) if c and not a))
+        note("audio without caption", (i for i, (a, c) in enumerate(pairs) if a and not c))
+        if stem != "triplet_":
+            note("no audio bytes", (i for i, (a, c) in enumerate(pairs) if not a and not c))
+    for column in {"label", "labels"} & set(table.column_names):
+        note("no label", (i for i, ok in enumerate(_has_text(table[column])) if not ok))
+    return found
+
+
+def duplicates(ids: Iterable[str]) -> list[int]:
+    """The positions at which a non-empty id occurs again."""
+    seen: set[str] = set()
+    again = []
+    for position, name in enumerate(ids):
+        if name and name in seen:
+            again.append(position)
+        seen.add(name)
+    return again
+
+
+def describe(found: Mapping[str, list[str]]) -> str:
+    """One phrase for a dictionary of problems: "2 x duplicated id (a, b); 1 x no label (c)"."""
+    return "; ".join(f"{len(ids)} x {what} ({some(ids)})" for what, ids in found.items())
+
+
+def _has_bytes(column: pa.ChunkedArray) -> list[bool]:
+    length = pc.binary_length(pc.struct_field(column, "bytes"))
+    return pc.fill_null(pc.greater(length, 0), False).to_pylist()
+
+
+def _has_text(column: pa.ChunkedArray) -> list[bool]:
+    """True where a text is not blank, or a list is not empty and none of its texts is blank."""
+    values = column.to_pylist()
+    return [
+        bool(value)
+        and all(bool(text and text.strip()) for text in ([value] if isinstance(value, str) else value))
+        for value in values
+    ]

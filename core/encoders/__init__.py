@@ -1,0 +1,1 @@
+"""Encoders of audio and text, on the classes of `transformers`."""

@@ -1,0 +1,1 @@
+"""Losses as typed functions on tensors."""

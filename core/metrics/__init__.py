@@ -1,0 +1,1 @@
+"""Metrics: vectorised NumPy, per-item scores kept, intervals beside every number."""

@@ -1,0 +1,1 @@
+"""Scenes: banks of labelled clips, timelines, captions; truth by construction."""

@@ -1,0 +1,1 @@
+"""CompA (ICLR 2024): compositional reasoning of audio-language models."""

@@ -1,0 +1,1 @@
+"""GAMA: planned; its tables and printed numbers, no stages yet."""

@@ -1,0 +1,1 @@
+"""MMAU: planned; its tables and printed numbers, no stages yet."""

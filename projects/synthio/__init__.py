@@ -1,0 +1,1 @@
+"""Synthio: planned; its tables and printed numbers, no stages yet."""

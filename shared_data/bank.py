@@ -1,0 +1,79 @@
+"""Build the bank of a profile. Reads: recipes or shared_data/raw/debian; writes: shared_data/bank/<profile>/.
+
+A procedural bank is synthesised (39 sound classes, 20 voices and, with `music`, 10 instruments); a recorded
+bank is unpacked recordings (`python -m core.scenes.recorded fetch` first), to which `music` adds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from core.scenes import music, procedural, recorded, voices
+from core.scenes.bank import Bank, BankError, write_bank
+from core.stage import Context, progress
+
+Kind = Literal["procedural", "recorded"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """kind: procedural | recorded; counts are clips per class of a procedural bank."""
+
+    kind: str = "procedural"
+    sample_rate: int = 16000
+    train: int = 24
+    valid: int = 4
+    test: int = 8
+    music: bool = True
+    labels: list[str] = field(default_factory=list)  # procedural: only these; empty is all
+    segments: int = 3  # recorded: clips at most that one long recording gives
+    min_train: int = 1  # recorded: fewer training recordings leave a class out
+    seed: int = 0
+
+
+def bank(config: Config, *, context: Context) -> None:
+    """Build the bank, write it and log how many clips, classes and seconds each split has."""
+    if config.kind not in get_args(Kind):
+        raise BankError(f"kind {config.kind!r}: choose one of {get_args(Kind)}")
+    if config.kind == "recorded":
+        made = recorded.load_recorded(
+            sample_rate=config.sample_rate,
+            segments=config.segments,
+            min_train=config.min_train,
+            raw=recorded.RAW,
+        )
+    else:
+        made = synthesise(config)
+    write_bank(made, context.path("bank"))
+    for name in sorted({clip.split for clip in made.clips}):
+        part = made.split(name)
+        seconds = sum(len(waveform) for waveform in part.waveforms) / made.sample_rate
+        sizes = {"clips": len(part.clips), "classes": len(part.labels()), "seconds": seconds}
+        context.tracker.log_metrics({f"{name}/{key}": float(value) for key, value in sizes.items()}, step=0)
+        print(f"{name}: {len(part.clips)} clips, {len(part.labels())} classes, {seconds:.0f} s")
+
+
+def synthesise(config: Config) -> Bank:
+    """The procedural bank of a configuration, classes in their order, with progress."""
+    counts = {"train": config.train, "valid": config.valid, "test": config.test}
+    known = [*procedural.SOUNDS, *voices.voice_labels(), *(music.INSTRUMENTS if config.music else ())]
+    if strange := sorted(set(config.labels) - set(known)):
+        raise BankError(f"no class {strange}; there are {known} (instruments need music: true)")
+    parts: list[Bank] = []
+    labels: Iterable[str] = config.labels or known
+    for label in progress(labels, desc="synthesise", unit="class"):
+        make = music.make_music if label in music.INSTRUMENTS else procedural.make_bank
+        parts.append(
+            make(sample_rate=config.sample_rate, clips_per_class=counts, labels=[label], seed=config.seed)
+        )
+    clips = tuple(clip for part in parts for clip in part.clips)
+    waveforms = tuple(waveform for part in parts for waveform in part.waveforms)
+    return Bank(clips, waveforms, config.sample_rate)
+
+
+if __name__ == "__main__":
+    from core.stage import run
+
+    run(bank, Config)

@@ -1,0 +1,162 @@
+"""Make one data set. Reads: shared_data/bank/<profile>/ (mini) or shared_data/raw/<name>/ (official);
+writes: shared_data/datasets/<profile>/<name>/.
+
+`python -m shared_data.datasets compa_order`. The mini version of a data set has its name, schema and
+protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from core.data.cards import CARDS, Card
+from core.data.doctor import wrong_files
+from core.data.imports import audiocaps, clotho, compa, esc50, fsd50k, urbansound8k, vggsound
+from core.data.parquet import write_dataset
+from core.data.schema import SCHEMAS, DatasetError
+from core.scenes import benchmarks, captions
+from core.scenes.bank import Bank, read_bank
+from core.stage import Context, progress
+
+Rows = Iterator[dict[str, Any]]
+
+IMPORTERS: Mapping[str, Callable[..., Rows]] = {
+    "compa_order": compa.order_rows,
+    "compa_attribute": compa.attribute_rows,
+    "audiocaps": audiocaps.rows,
+    "clotho": clotho.rows,
+    "esc50": esc50.rows,
+    "urbansound8k": urbansound8k.rows,
+    "vggsound": vggsound.rows,
+    "fsd50k": fsd50k.rows,
+}
+LABELS: Mapping[str, Callable[[Path], list[str]]] = {
+    "esc50": esc50.labels,
+    "urbansound8k": urbansound8k.labels,
+    "vggsound": vggsound.labels,
+    "fsd50k": fsd50k.labels,
+}
+CONNECTIVES = {"paper": captions.PAPER, "train": captions.TRAIN, "held_out": captions.HELD_OUT}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to make. Options that a data set has no use for are ignored by it."""
+
+    source: Literal["mini", "official"] = "mini"
+    splits: tuple[str, ...] = ("test",)
+    seed: int = 0
+    # official: read from shared_data/raw/<name>
+    sample_rate: int | None = None  # None keeps the official files as they are
+    allow_missing: bool = False
+    # mini: n rows per split, drawn from the bank's split of that name
+    n: int = 0
+    duration: float = 5.12  # seconds
+    noise_db: tuple[float, float] | None = (-35.0, -15.0)
+    labels: tuple[str, ...] = ()  # only these classes of the bank; empty is all
+    connectives: Literal["paper", "train", "held_out"] = "train"
+    triplet_share: float = 0.25  # compa_order
+    kind: Literal["voices", "loudness"] = "voices"  # compa_attribute
+    captions: int = 5  # audiocaps, clotho
+    longer: bool = False  # audiocaps, clotho: longer captions
+    sizes: tuple[float, ...] = ()  # audiocaps, clotho, fsd50k: shares of scenes of 1, 2, ... events
+    folds: int = 5  # esc50, urbansound8k, vggsound
+
+
+def datasets(config: Config, *, context: Context) -> None:
+    """Make the data set that the variant names and log its counts."""
+    name = str(context.variant)
+    if name not in SCHEMAS:
+        raise DatasetError(f"no data set {name!r}; there is {', '.join(SCHEMAS)}")
+    card = CARDS[name]
+    for split in config.splits:
+        notes: dict[str, Any] = {}
+        if config.source == "official":
+            raw = context.root / card.folder
+            rows, info = official_rows(raw, card, config, split=split, notes=notes)
+            total = card.counts.get(split)
+        else:
+            part = read_bank(context.path("bank"), splits=[split])
+            rows = mini_rows(part, name, config, split=split)
+            info = mini_info(part, card, config, profile=context.profile)
+            total = config.n
+        written = write_dataset(
+            context.path("datasets", name),
+            progress(rows, total=total, desc=f"{name} {split}", unit="row"),
+            features=SCHEMAS[name],
+            split=split,
+            info=info,
+            notes=notes,
+        )
+        counts = {split: written["counts"][split], f"{split}/left_out": len(notes.get("missing", []))}
+        context.tracker.log_metrics({key: float(value) for key, value in counts.items()}, step=0)
+        print(f"{name} {split}: {counts[split]} rows, {counts[f'{split}/left_out']} left out")
+
+
+def official_rows(
+    raw: Path, card: Card, config: Config, *, split: str, notes: dict[str, Any]
+) -> tuple[Rows, dict[str, Any]]:
+    """The importer's rows and what info.json says of them. Raises DatasetError when files are not there."""
+    doctor = "`python -m core.data.doctor <paper>` says where to get it and how to lay it out"
+    if not raw.is_dir():
+        raise DatasetError(f"{card.name}: {raw} is missing; {doctor} (licence: {card.licence})")
+    if wrong := wrong_files(raw, card):
+        raise DatasetError(f"{card.name}: another MD5 than the official file: {', '.join(wrong)}; {doctor}")
+    rows = IMPORTERS[card.name](
+        raw, split=split, sample_rate=config.sample_rate, allow_missing=config.allow_missing, notes=notes
+    )
+    info = {"source": card.homepage, "licence": card.licence, **_common(card)}
+    return rows, info | ({"labels": LABELS[card.name](raw)} if card.name in LABELS else {})
+
+
+def mini_rows(bank: Bank, name: str, config: Config, *, split: str) -> Rows:
+    """The rows of a mini data set. Splits other than test get ids of their own."""
+    if config.n <= 0:
+        raise DatasetError(f"{name}: n is {config.n}; a mini data set needs the number of rows in its conf")
+    call: dict[str, Any] = {
+        "n": config.n,
+        "seed": config.seed,
+        "duration": config.duration,
+        "noise_db": config.noise_db,
+        "name": name if split == "test" else f"{name}_{split}",
+    }
+    labels = config.labels or None
+    connectives = CONNECTIVES[config.connectives]
+    sizes: dict[str, Any] = {"sizes": config.sizes} if config.sizes else {}
+    if name == "compa_order":
+        share = config.triplet_share
+        return benchmarks.compa_order(
+            bank, **call, triplet_share=share, labels=labels, connectives=connectives
+        )
+    if name == "compa_attribute":
+        return benchmarks.compa_attribute(bank, **call, kind=config.kind, connectives=connectives)
+    if name in ("audiocaps", "clotho"):
+        call |= {"captions": config.captions, "longer": config.longer, "connectives": connectives}
+        return benchmarks.captioned(bank, **call, **sizes, labels=labels)
+    if name == "fsd50k":
+        return benchmarks.multilabel(bank, **call, **sizes, labels=labels)
+    return benchmarks.classified(bank, **call, folds=config.folds, labels=labels)
+
+
+def mini_info(bank: Bank, card: Card, config: Config, *, profile: str) -> dict[str, Any]:
+    """What info.json says of a mini data set: its licence is that of the bank's clips, its classes are
+    theirs."""
+    licences = sorted({clip.license for clip in bank.clips})
+    source = f"mini version drawn from the bank of profile {profile}"
+    info = {"source": source, "licence": "; ".join(licences), **_common(card)}
+    if card.name not in LABELS:
+        return info
+    return info | {"labels": sorted(name.replace("_", " ") for name in config.labels or bank.labels())}
+
+
+def _common(card: Card) -> dict[str, Any]:
+    return {"name": card.name, "task": card.task, "protocol": card.protocol}
+
+
+if __name__ == "__main__":
+    from core.stage import run
+
+    run(datasets, Config)

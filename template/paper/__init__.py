@@ -1,0 +1,1 @@
+"""paper_name: what the paper shows, in one line."""

@@ -1,0 +1,5 @@
+"""Tests track nothing, unless they are about tracking."""
+
+import os
+
+os.environ.setdefault("RESOUND_TRACKING", "off")
