@@ -40,7 +40,7 @@ class TrainingOptions:
     keep: int = 2  # checkpoints
     best_metric: str | None = None  # a key of what `evaluate` returns
     best_is: Literal["max", "min"] = "max"
-    log_every: int = 10
+    log_every: int = 10  # steps; where several processes also agree to stop
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -93,6 +93,7 @@ def freeze_all_but(model: nn.Module, globs: tuple[str, ...]) -> list[nn.Paramete
 
 
 def make_optimizer(trained: list[nn.Parameter], options: TrainingOptions) -> torch.optim.Optimizer:
+    """Adam (decay in the gradient) or AdamW (decay apart from it), fused where that exists."""
     groups: list[dict[str, Any]] = [{"params": trained, "weight_decay": 0.0}]
     if options.weight_decay:
         groups[0]["params"] = [p for p in trained if p.ndim < 2]

@@ -28,7 +28,8 @@ def write_paper_tables(root: Path, key: str) -> list[Path]:
     paper = read_paper(folder)
     printed = {(r.table, r.row, r.column): r for r in read_reported(folder, paper=paper)}
     files: dict[str, str] = {}
-    results = {name: _results(folder, paper.tables[name].cells_from or name) for name in paper.tables}
+    source = {name: table.cells_from or name for name, table in paper.tables.items()}
+    results = {name: _results(folder, source[name]) for name in paper.tables}
     for name in paper.tables:
         joined = join(paper, name, printed=printed, results=results[name])
         files[f"{name}.md"] = table_markdown(
@@ -45,7 +46,7 @@ def write_paper_tables(root: Path, key: str) -> list[Path]:
                     check_claim(
                         claim,
                         cells=results[claim.table].get(profile, {}),
-                        items=read_items(folder / "results" / profile, claim.table),
+                        items=read_items(folder / "results" / profile, source[claim.table]),
                     )
                     for claim in claims
                 ]

@@ -264,7 +264,7 @@ class Store:
             # Without a place of its own, MLflow would put artefacts relative to the current folder.
             place = str(self._root / "mlartifacts") if self._is_local else None
             with contextlib.suppress(MlflowException):  # another process was quicker
-                tags = {"mlflow.experimentKind": "custom_model_development"}  # the page's view with run tables
+                tags = {"mlflow.experimentKind": "custom_model_development"}  # the view with run tables
                 return str(client.create_experiment(name, artifact_location=place, tags=tags))
             found = client.get_experiment_by_name(name)
         return str(found.experiment_id)

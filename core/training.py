@@ -227,7 +227,7 @@ def _loop(
                 if at_checkpoint or stop:
                     history.sync()
                     _save(run)
-            if stop and not last:
+            if stop:
                 raise TrainingStopped(
                     f"stopped by {signal.Signals(stop).name} after step {run.step} of {options.steps}; the "
                     f"same command resumes from {run.folder}",
@@ -263,7 +263,8 @@ def _update(run: _Run, source: Iterator[Batch], loss: LossFunction) -> None:
             share = terms["loss"] if options.accumulation == 1 else terms["loss"] / options.accumulation
             (share if scaler is None else scaler.scale(share)).backward()
         for key, value in terms.items():
-            value = torch.as_tensor(value, device=accelerator.device).detach()
+            # a copy: a loss may return a parameter, which the optimiser is about to change
+            value = torch.as_tensor(value, device=accelerator.device).detach().clone()
             values[key] = values[key] + value if part else value
     if options.accumulation > 1:
         values = {key: value / options.accumulation for key, value in values.items()}

@@ -20,8 +20,8 @@ from core.scenes.timeline import Event, Scene
 
 FADE_SHARE, FADE_SECONDS = 0.1, 0.05  # linear fades: 10 % of the event (CompA's audio_mix), at most 50 ms
 COLOURS = ("white", "pink", "brown")
-# The peak of a sum is guessed from its parts' peaks p as (sum p^1.5)^(1/1.5): between a plain sum (all peaks meet)
-# and one of powers. On the procedural bank that leaves the level 0.4 dB off on average, s.d. 0.8 dB.
+# The peak of a sum is guessed from its parts' peaks p as (sum p^1.5)^(1/1.5): between a plain sum (all peaks
+# meet) and one of powers. On the procedural bank that leaves the level 0.4 dB off on average, s.d. 0.8 dB.
 _PEAK_NORM = 1.5
 # Pink: three poles and zeros that fall by 3 dB an octave (J. O. Smith, Spectral Audio Signal Processing).
 _PINK = ([0.049922035, -0.095993537, 0.050612699, -0.004408786], [1, -2.494956002, 2.017265875, -0.522189400])
@@ -162,7 +162,8 @@ def clip_mels(
 def compose_mels(scenes: Sequence[Scene], mels: ClipMels, *, frames: int) -> np.ndarray:
     """Power mel spectrograms of mixtures, float32 (B, frames, F), scaled like peak-normalised `render`.
 
-    Powers are added, phases neglected; times are rounded to frames, what lies past the last frame is cut. Take the logarithm outside. Raises ComposeError for scenes of another bank.
+    Powers are added, phases neglected; times are rounded to frames, what lies past the last frame is cut.
+    Take the logarithm outside. Raises ComposeError for scenes of another bank.
     """
     step = mels.seconds_per_frame
     out = np.empty((len(scenes), frames, mels.noise[0].shape[1]), np.float32)

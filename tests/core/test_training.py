@@ -3,6 +3,7 @@
 Run as a script (by the tests of kill and of several processes) it trains the tiny model in a folder.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 
 from core.checkpoints import CheckpointError, load_model
 from core.files import OutputError
+from core.history import read_history
 from core.losses.contrastive import hard_negative_loss, info_nce, modular_loss
 from core.optimisation import TrainingError, TrainingOptions, learning_rate
 from core.training import LossNotFinite, TrainingStopped, fit
@@ -37,6 +39,14 @@ OPTIONS = TrainingOptions(
     steps=12, learning_rate=0.02, warmup_steps=3, gradient_clip=5.0, weight_decay=0.1, log_every=1, seed=3
 )
 B = 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_cpu() -> Iterator[None]:
+    """Equality to the bit is promised on CPU only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        yield
 
 
 class Tiny(nn.Module):
@@ -258,6 +268,12 @@ def test_a_signal_stops_at_a_checkpoint_and_the_rest_is_bit_equal(
     assert model.calls == 12 * options.accumulation
 
 
+def test_a_signal_in_the_last_step_is_not_swallowed(tmp_path: Path, whole: tuple[float, ...]) -> None:
+    with pytest.raises(TrainingStopped, match="after step 12 of 12"):
+        train(tmp_path, batches=stop_at(11))
+    assert train(tmp_path).losses == whole
+
+
 def kill(source: Callable[[int], Iterator[Any]], step: int) -> Callable[[int], Iterator[Any]]:
     """SIGTERM in the middle of an accumulated step."""
 
@@ -283,8 +299,9 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("step_*"))
 
 
-def script(*arguments: object, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+def script(*arguments: object, launcher: tuple[str, ...] = (), cpu: bool = True) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment["ACCELERATE_USE_CPU"] = str(cpu).lower()
     command = [sys.executable, *launcher, __file__, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
@@ -561,6 +578,18 @@ def test_rows_hold_means_and_throughput(tmp_path: Path, whole: tuple[float, ...]
     assert rows[-1]["learning_rate"] == learning_rate(11, OPTIONS)
 
 
+def test_a_logged_parameter_is_logged_as_it_was_in_the_step(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    def with_parameter(model: Any, batch: dict[str, Any]) -> dict[str, Tensor]:
+        seen.append(model.scale.item())
+        return {"loss": contrastive(model, batch)["loss"], "log_scale": model.scale}
+
+    rows = train(tmp_path, loss=with_parameter, options=replace(OPTIONS, log_every=12)).rows
+    assert rows[0]["log_scale"] == pytest.approx(sum(seen) / 12, rel=1e-6)
+    assert len(set(seen)) == 12
+
+
 def test_bfloat16_and_then_another_precision_in_the_same_process(
     tmp_path: Path, whole: tuple[float, ...]
 ) -> None:
@@ -585,6 +614,20 @@ def test_a_thread_that_may_not_handle_signals_trains_too(tmp_path: Path, whole: 
     thread.start()
     thread.join()
     assert results[0].losses == whole
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
+def test_on_a_gpu(tmp_path: Path, precision: str, whole: tuple[float, ...]) -> None:
+    process = script("gpu", tmp_path, precision, cpu=False)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    history = read_history(tmp_path / "history.jsonl")
+    assert history.resumed_at == (6,)
+    assert history.rows[-1]["peak_gpu_memory_gib"] > 0
+    # other dropout than on CPU, so only the size of the losses is the same
+    assert sum(history.losses) / 12 == pytest.approx(sum(whole) / 12, rel=0.5)
 
 
 # --- several processes
@@ -690,5 +733,12 @@ def slow(folder: Path) -> None:
     train(folder, batches=source, options=replace(OPTIONS, checkpoint_every=3))
 
 
+def gpu(folder: Path, precision: Any) -> None:
+    options = replace(OPTIONS, mixed_precision=precision)
+    with contextlib.suppress(TrainingStopped):
+        train(folder, options=options, batches=stop_at(5))
+    train(folder, options=options)
+
+
 if __name__ == "__main__":
-    {"slow": slow, "parallel": parallel}[sys.argv[1]](Path(sys.argv[2]))
+    {"slow": slow, "parallel": parallel, "gpu": gpu}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

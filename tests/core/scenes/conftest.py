@@ -13,7 +13,7 @@ PLAIN = ("dog_bark", "cat_meow", "car_horn", "rain", "bell", "saw", "drum", "tra
 
 
 def make_noise_bank(*, clips: int = 4, splits: tuple[str, ...] = ("test",), voices: bool = True) -> Bank:
-    """Noise of 0.4 to 2.5 s and its own band for each label; 8 plain labels and 9 voices (3 agents, 3 actions)."""
+    """Noise of 0.4 to 2.5 s, a band of its own for each label: 8 plain ones and 9 voices."""
     rng = np.random.default_rng(0)
     who = [(a, b) for a in ("baby", "woman", "man") for b in ("cry", "laugh", "cough")] if voices else []
     kinds = [(label, None, None) for label in PLAIN] + [(f"{a}_{b}", a, b) for a, b in who]

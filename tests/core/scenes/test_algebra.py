@@ -178,7 +178,7 @@ def test_every_hard_negative_is_false_and_there_are_k(
 
 
 def test_a_negative_that_another_reading_makes_true_is_dropped() -> None:
-    """The flaw of the release: (a*b)*c is false here, but its text "a with b with c" may mean a*(b*c), true."""
+    """The release's flaw: (a*b)*c is false here, but its text "a with b with c" may mean a*(b*c), true."""
     timeline = scene(("a", 0, 1), ("b", 1.2, 3), ("c", 0, 3))
     tree, changed = parse("((a+b)*c)"), parse("((a*b)*c)")
     assert holds(tree, timeline)

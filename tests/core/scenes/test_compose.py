@@ -156,14 +156,23 @@ def test_silence_is_refused(noise_bank: Bank) -> None:
         render(Scene(id="empty", events=(), duration=1.0), noise_bank)
 
 
-def test_composed_mels_are_close_to_those_of_the_mixture(noise_bank: Bank, mels: ClipMels) -> None:
-    scenes = [scene for scene, _ in SceneSource(bank=noise_bank, seed=0).draw(0, 40)]
+@pytest.mark.parametrize(("noise_db", "each", "mean"), [(None, 0.95, 0.97), ((-35.0, -15.0), 0.8, 0.95)])
+def test_composed_mels_are_close_to_those_of_the_mixture(
+    noise_bank: Bank, mels: ClipMels, noise_db: tuple[float, float] | None, each: float, mean: float
+) -> None:
+    """In decibels. With a background less so: its samples differ, only its colour and level are the same."""
+    source = SceneSource(bank=noise_bank, seed=0, noise_db=noise_db)
+    scenes = [scene for scene, _ in source.draw(0, 40)]
     composed = compose_mels(scenes, mels, frames=512)
     assert composed.shape == (40, 512, 32)
     assert composed.dtype == np.float32
-    rendered = np.stack([mel[:512] for mel in band_powers([render(scene, noise_bank) for scene in scenes])])
-    for ours, real in zip(decibels(composed), decibels(rendered)):
-        assert np.corrcoef(ours.ravel(), real.ravel())[0, 1] > 0.9
+    rendered = np.stack([mel[:512] for mel in band_powers(render_many(scenes, noise_bank))])
+    likeness = [
+        np.corrcoef(decibels(ours).ravel(), decibels(real).ravel())[0, 1]
+        for ours, real in zip(composed, rendered)
+    ]
+    assert min(likeness) > each
+    assert np.mean(likeness) > mean
     gaps = np.mean(decibels(composed) - decibels(rendered), axis=(1, 2))
     assert abs(gaps.mean()) < 1  # the same level: peaks are normalised alike
     assert gaps.std() < 1.2
