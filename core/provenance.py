@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -48,14 +49,15 @@ def _data_deps(root: Path, module: str, profile: str, variant: str | None) -> se
     folder = root.joinpath(*module.split(".")[:-1])
     deps: set[str] = set()
     for stage in (_yaml(folder / "dvc.yaml").get("stages") or {}).values():
+        items = stage.get("foreach") or {}
+        item = {"variant": variant, **(items.get(variant) or {} if isinstance(items, dict) else {})}
         stage = stage.get("do", stage)
         if f"-m {module}" not in " ".join(str(stage.get("cmd", "")).split()) + " ":
             continue
         for dep in stage.get("deps") or []:
             path = str(dep).replace("${profile}", profile)
-            if "${" in path and variant is not None:
-                start, end = path.index("${"), path.index("}") + 1
-                path = path[:start] + variant + path[end:]
+            path = re.sub(r"\$\{item\.(\w+)\}", lambda found: str(item.get(found[1], variant)), path)
+            path = path.replace("${key}", str(variant))
             if not path.endswith(".py"):
                 deps.add(path)
     return deps

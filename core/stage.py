@@ -79,13 +79,14 @@ def run(stage_function: Callable[..., None], schema: type[Any], argv: list[str] 
     with _signals_raise():
         try:
             _run(stage_function, schema, paper, stage, module, root, arguments.variant, arguments.profile)
-        except Stopped as stop:
+        except KeyboardInterrupt as stop:  # Stopped, or TrainingStopped with a checkpoint written
+            number = getattr(stop, "number", signal.SIGINT)
             if machine.is_main_process():
                 _say(
-                    f"{stage} stopped by {stop} after {time.monotonic() - began:.0f} s. Nothing half-written "
+                    f"{stage} stopped by {signal.Signals(number).name} after {time.monotonic() - began:.0f} s. Nothing half-written "
                     f"is left; the same command goes on from what was saved: {command}"
                 )
-            raise SystemExit(128 + stop.number) from None
+            raise SystemExit(128 + number) from None
         except Exception as error:
             if type(error).__module__.split(".")[0] not in OURS:
                 raise

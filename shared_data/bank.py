@@ -1,7 +1,8 @@
-"""Build the bank of a profile. Reads: recipes or shared_data/raw/debian; writes: shared_data/bank/<profile>/.
+"""Build the bank of a profile. Reads: recipes or shared_data/raw; writes: shared_data/bank/<profile>/.
 
 A procedural bank is synthesised (39 sound classes, 20 voices and, with `music`, 10 instruments); a recorded
 bank is unpacked recordings (`python -m core.scenes.recorded fetch` first), to which `music` adds nothing.
+A bank of segments is cut from AudioSet-Strong (`python -m core.data.doctor <paper> --profile paper`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from core.scenes import music, procedural, recorded, voices
+from core.data.cards import CARDS
+from core.scenes import music, procedural, recorded, segments, voices
 from core.scenes.bank import Bank, BankError, write_bank
 from core.stage import Context, progress
 
-Kind = Literal["procedural", "recorded"]
+Kind = Literal["procedural", "recorded", "segments"]
 
 
 @dataclass(frozen=True)
 class Config:
-    """kind: procedural | recorded; counts are clips per class of a procedural bank."""
+    """kind: procedural | recorded | segments; counts are clips per class of a procedural bank."""
 
     kind: str = "procedural"
     sample_rate: int = 16000
@@ -30,6 +32,9 @@ class Config:
     labels: list[str] = field(default_factory=list)  # procedural: only these; empty is all
     segments: int = 3  # recorded: clips at most that one long recording gives
     min_train: int = 1  # recorded: fewer training recordings leave a class out
+    max_per_label: int = 50  # segments: clips of a class, over all splits
+    allow_missing: bool = False  # segments: go on without the audio that is not there
+    exclude: list[str] = field(default_factory=list)  # segments: files that name the videos of test sets
     seed: int = 0
 
 
@@ -43,6 +48,14 @@ def bank(config: Config, *, context: Context) -> None:
             segments=config.segments,
             min_train=config.min_train,
             raw=recorded.RAW,
+        )
+    elif config.kind == "segments":
+        made = segments.load_segments(
+            context.root / CARDS["audioset_strong"].folder,
+            sample_rate=config.sample_rate,
+            exclude=segments.youtube_ids(context.root / name for name in config.exclude),
+            allow_missing=config.allow_missing,
+            max_per_label=config.max_per_label,
         )
     else:
         made = synthesise(config)

@@ -79,7 +79,7 @@ def datasets(config: Config, *, context: Context) -> None:
             rows, info = official_rows(raw, card, config, split=split, notes=notes)
             total = card.counts.get(split)
         else:
-            part = read_bank(context.path("bank"), splits=[split])
+            part = read_bank(context.path("bank"), splits=[split]).only(config.labels)
             rows = mini_rows(part, name, config, split=split)
             info = mini_info(part, card, config, profile=context.profile)
             total = config.n

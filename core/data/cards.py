@@ -92,6 +92,7 @@ def _manifest(
     homepage: str,
     notes: str = "",
     task: str = "captions",
+    more: tuple[str, ...] = (),
 ) -> Card:
     return Card(
         name=name,
@@ -100,7 +101,11 @@ def _manifest(
         licence=licence,
         citation=citation,
         homepage=homepage,
-        files=(OfficialFile("manifest.parquet|manifest.csv"), OfficialFile("audio/")),
+        files=(
+            OfficialFile("manifest.parquet|manifest.csv"),
+            OfficialFile("audio/"),
+            *map(OfficialFile, more),
+        ),
         manifest=True,
         protocol="training pairs of CompA-661k",
         notes=notes,
@@ -275,7 +280,12 @@ CARDS: Mapping[str, Card] = {
         licence="CC BY 4.0 (annotations); audio under the terms of each YouTube video",
         citation=_AUDIOSET_STRONG,
         homepage="https://research.google.com/audioset/download_strong.html",
-        notes="CompA-order's clips come from here too; the authors state no disjointness.",
+        more=("audioset_train_strong.tsv", "mid_to_display_name.tsv"),
+        notes=(
+            "The bank of profile paper is cut from it: put the two official lists beside the manifest and "
+            "the annotated ten seconds of each video into audio/ as <YouTube id>_<start in ms>.wav or .flac. "
+            "CompA-order's clips come from here too; the authors state no disjointness."
+        ),
     ),
     "audiocaps_train": _manifest(
         "audiocaps_train",

@@ -7,16 +7,20 @@ the embedded profile trains.
 
 import json
 import math
+import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import ClapAudioConfig, ClapAudioModel, ClapConfig, ClapTextModel, T5Config, T5EncoderModel
 
 Pooling = Literal["padded", "valid", "pooler"]
+
+BUFFERS = (".position_ids", ".relative_position_index", ".token_type_ids")  # rebuilt by the classes
+FUSION = ("audio_encoder.patch_embed.fusion_model.", "audio_encoder.patch_embed.mel_conv2d.")
 
 
 class WeightsError(ValueError):
@@ -27,8 +31,12 @@ class WeightsError(ValueError):
 class AudioTower:
     """Shape of HTS-AT. The defaults are HTS-AT tiny with fusion, as CompA uses it.
 
-    `position_std` initialises the relative position tables. HTS-AT starts them at 0, which is harmless when
-    the tower continues from an AudioSet checkpoint; from scratch a table of 0 makes the tower blind to order.
+    `position_std` > 0 adds a learned absolute position to every patch, drawn at that scale. HTS-AT has only
+    relative positions inside its windows, starting at 0: enough when an AudioSet checkpoint is continued, but
+    a small tower trained from scratch then stays on the saddle of a bag of sounds. 0 is HTS-AT as published.
+    `initializer_factor` scales the initialisation of `transformers`, whose weights are too small for a tower
+    this narrow to leave its first plateau; `patch_norm` False keeps the level of a patch, which the layer
+    norm after the patch embedding takes away.
     """
 
     num_mel_bins: int = 64
@@ -42,6 +50,8 @@ class AudioTower:
     enable_fusion: bool = True
     drop_path_rate: float = 0.0
     position_std: float = 0.0
+    initializer_factor: float = 1.0
+    patch_norm: bool = True
 
     @property
     def width(self) -> int:
@@ -53,7 +63,7 @@ class AudioTower:
 class TextTower:
     """Shape of a T5 encoder. The defaults are Flan-T5-large.
 
-    `position_std` initialises the relative attention bias; 0 keeps T5's own initialisation.
+    `position_std` > 0 adds a learned absolute position to every token, as above; 0 is T5 as published.
     """
 
     vocab_size: int = 32128
@@ -74,9 +84,10 @@ class Clap(nn.Module):
         audio: HTS-AT tower; its pooled output is (B, audio_width).
         text: T5 encoder (mean of token states) or RoBERTa of LAION-CLAP (its pooler).
         joint_dim: D, width of the joint space.
-        pooling: `padded` means over all positions, padding included (CompA's release), `valid` over real tokens,
-            `pooler` takes the text model's own pooled output.
+        pooling: `padded` means over all positions, padding included (CompA's release), `valid` over real
+            tokens, `pooler` takes the text model's own pooled output.
         temperature: sigma at the start; log(1/sigma) is learned and clamped to [0, ln 100].
+        text_positions: (L, d_model), added to the token embeddings (a T5 tower trained from scratch).
     """
 
     def __init__(
@@ -87,11 +98,13 @@ class Clap(nn.Module):
         joint_dim: int = 512,
         pooling: Pooling = "padded",
         temperature: float = 0.07,
+        text_positions: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.audio = audio
         self.text = text
         self.pooling = pooling
+        self.text_positions = None if text_positions is None else nn.Parameter(text_positions)
         audio_width = int(audio.config.patch_embeds_hidden_size * 2 ** (len(audio.config.depths) - 1))
         text_width = text.config.d_model if isinstance(text, T5EncoderModel) else text.config.hidden_size
         self.audio_head = _head(audio_width, joint_dim)
@@ -101,7 +114,9 @@ class Clap(nn.Module):
     @property
     def logit_scale(self) -> Tensor:
         """1/sigma, between 1 and 100."""
-        return self.log_scale.clamp(0.0, math.log(100.0)).exp()
+        # Past a limit the value is clamped but its gradient is not, or the temperature could never come back.
+        clamped = self.log_scale.detach().clamp(0.0, math.log(100.0))
+        return (self.log_scale + (clamped - self.log_scale.detach())).exp()
 
     def embed_audio(self, features: Tensor, is_longer: Tensor | None = None) -> Tensor:
         """Audio embeddings (B, D), not normalised, of log-mel features (B, 1 or 4, T, F).
@@ -115,7 +130,16 @@ class Clap(nn.Module):
 
     def embed_text(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Text embeddings (B, D), not normalised, of tokens (B, L) and their mask (B, L)."""
-        output = self.text(input_ids=input_ids, attention_mask=attention_mask)
+        if self.text_positions is None:
+            output = self.text(input_ids=input_ids, attention_mask=attention_mask)
+        else:
+            if input_ids.shape[1] > len(self.text_positions):
+                raise ValueError(
+                    f"{input_ids.shape[1]} tokens, but this tower has {len(self.text_positions)} positions: "
+                    "truncate the texts, or build it with more max_tokens"
+                )
+            tokens = self.text.get_input_embeddings()(input_ids) + self.text_positions[: input_ids.shape[1]]
+            output = self.text(inputs_embeds=tokens, attention_mask=attention_mask)
         if self.pooling == "pooler":
             return self.text_head(output.pooler_output)
         states = output.last_hidden_state
@@ -127,8 +151,12 @@ class Clap(nn.Module):
     def forward(
         self, features: Tensor, input_ids: Tensor, attention_mask: Tensor, is_longer: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Audio embeddings (B, D), text embeddings (N, D) and 1/sigma; both towers in one call, as DDP needs."""
-        return self.embed_audio(features, is_longer), self.embed_text(input_ids, attention_mask), self.logit_scale
+        """Audio embeddings (B, D), text embeddings (N, D) and 1/sigma; both towers in one call, for DDP."""
+        return (
+            self.embed_audio(features, is_longer),
+            self.embed_text(input_ids, attention_mask),
+            self.logit_scale,
+        )
 
 
 def build_clap(
@@ -147,21 +175,43 @@ def build_clap(
     grid = audio.spec_size // audio.patch_stride[0]
     if audio.spec_size % audio.num_mel_bins or grid % 2 ** (len(audio.depths) - 1):
         raise ValueError(
-            f"AudioTower: spec_size {audio.spec_size} must be a multiple of num_mel_bins {audio.num_mel_bins} and "
-            f"its grid of {grid} patches must halve {len(audio.depths) - 1} times; change spec_size or depths."
+            f"AudioTower: spec_size {audio.spec_size} must be a multiple of num_mel_bins "
+            f"{audio.num_mel_bins} and its grid of {grid} patches must halve {len(audio.depths) - 1} times; "
+            "change spec_size or depths."
         )
     audio_model = ClapAudioModel(_audio_config(audio))
     text_fields = {k: v for k, v in asdict(text).items() if k not in ("max_tokens", "position_std")}
     text_model = T5EncoderModel(
         T5Config(**text_fields, feed_forward_proj="gated-gelu", is_encoder_decoder=False, use_cache=False)
     )
-    model = Clap(audio_model, text_model, joint_dim=joint_dim, pooling=pooling, temperature=temperature)
-    for name, parameter in model.named_parameters():
-        std = audio.position_std if name.endswith("relative_position_bias_table") else 0.0
-        std = text.position_std if name.endswith("relative_attention_bias.weight") else std
-        if std > 0:
-            nn.init.normal_(parameter, std=std)
-    return model
+    positions = None
+    if text.position_std > 0:
+        positions = torch.randn(text.max_tokens, text.d_model) * text.position_std
+    if audio.position_std > 0:
+        encoder = audio_model.audio_encoder
+        encoder.patch_embed = PositionedPatches(encoder.patch_embed, std=audio.position_std)
+    return Clap(
+        audio_model,
+        text_model,
+        joint_dim=joint_dim,
+        pooling=pooling,
+        temperature=temperature,
+        text_positions=positions,
+    )
+
+
+class PositionedPatches(nn.Module):
+    """HTS-AT's patch embedding plus a learned absolute position per patch: (B, C, H, W) -> (B, N, D)."""
+
+    def __init__(self, patches: Any, *, std: float) -> None:
+        super().__init__()
+        self.patches = patches
+        self.patch_stride = patches.patch_stride  # read by the encoder that this stands in for
+        width = patches.proj.out_channels
+        self.positions = nn.Parameter(torch.randn(1, patches.num_patches, width) * std)
+
+    def forward(self, spectrogram: Tensor, is_longer_index: Tensor | None = None) -> Tensor:
+        return self.patches(spectrogram, is_longer_index) + self.positions
 
 
 def load_laion(folder: Path) -> Clap:
@@ -171,11 +221,17 @@ def load_laion(folder: Path) -> Clap:
 
     Raises:
         FileNotFoundError: no `config.json` or weights in `folder`.
-        WeightsError: keys are missing or left over.
+        WeightsError: keys are missing or left over, or the heads are not LAION-CLAP's.
     """
     if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"No LAION-CLAP in {folder}: put config.json and model.safetensors of the Hub there.")
+        raise FileNotFoundError(
+            f"No LAION-CLAP in {folder}: put config.json and model.safetensors of the Hub there."
+        )
     config = ClapConfig(**json.loads((folder / "config.json").read_text()))
+    if config.projection_hidden_act != "relu":
+        raise WeightsError(
+            f"{folder}: heads with {config.projection_hidden_act!r}; those of LAION-CLAP have 'relu'."
+        )
     model = Clap(
         ClapAudioModel(config.audio_config),
         ClapTextModel(config.text_config),
@@ -190,7 +246,10 @@ def load_t5(model: Clap, folder: Path) -> None:
     """Put the encoder of a T5 checkpoint (`google/flan-t5-large`) into the text tower, strictly."""
     weights = _read_weights(folder)
     encoder = {k: v for k, v in weights.items() if k.startswith("encoder.") or k == "shared.weight"}
-    encoder.setdefault("encoder.embed_tokens.weight", weights["shared.weight"])
+    tied = ("shared.weight", "encoder.embed_tokens.weight")  # one matrix, stored under either name
+    for name, other in (tied, tied[::-1]):
+        if other in encoder:
+            encoder.setdefault(name, encoder[other])
     load_strict(model.text, encoder, origin=str(folder))
 
 
@@ -198,15 +257,23 @@ def load_htsat(model: Clap, checkpoint: Path) -> None:
     """Put HTS-AT's AudioSet checkpoint (the original `.ckpt`) into the audio tower.
 
     Only the fusion layers, which that checkpoint lacks, keep their fresh weights.
+
+    Raises:
+        FileNotFoundError: no such file.
+        WeightsError: keys are missing or left over, or the file holds more than weights.
     """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    state = htsat_state(state.get("state_dict", state))
-    fresh = [k for k in model.audio.state_dict() if k not in state]
-    unexplained = [k for k in fresh if "fusion" not in k and "mel_conv2d" not in k]
-    left_over = [k for k in state if k not in model.audio.state_dict()]
-    if unexplained or left_over:
-        raise WeightsError(_key_report(str(checkpoint), unexplained, left_over))
-    model.audio.load_state_dict(state, strict=False)
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f"No HTS-AT checkpoint at {checkpoint}: put the original .ckpt there.")
+    try:
+        stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{checkpoint} holds objects besides weights, which are not opened. If you trust its source, "
+            "keep its weights only: torch.save(torch.load(path, weights_only=False)['state_dict'], path). "
+            f"({error})"
+        ) from error
+    state = htsat_state(stored.get("state_dict", stored))
+    load_strict(model.audio, state, origin=str(checkpoint), fresh=FUSION)
 
 
 def laion_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -224,7 +291,7 @@ def laion_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if key == "logit_scale_a":
             state["log_scale"] = value
         # The second temperature serves LAION's unused `mlp_loss`; index buffers are rebuilt by the classes.
-        elif key != "logit_scale_t" and not key.endswith(("position_ids", "relative_position_index", "token_type_ids")):
+        elif key != "logit_scale_t" and not key.endswith(BUFFERS):
             prefix = next((p for p in renamed if key.startswith(p)), "")
             state[renamed.get(prefix, "") + key.removeprefix(prefix)] = value
     return state
@@ -233,7 +300,6 @@ def laion_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def htsat_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Keys of the original HTS-AT (one `qkv` matrix, short names) renamed to those of `ClapAudioModel`."""
     names = [
-        ("bn0.", "batch_norm."),
         (".attn.proj.", ".attention.output.dense."),
         (".attn.", ".attention.self."),
         (".mlp.fc1.", ".intermediate.dense."),
@@ -241,12 +307,14 @@ def htsat_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         (".norm1.", ".layernorm_before."),
         (".norm2.", ".layernorm_after."),
     ]
-    ignored = ("spectrogram_extractor", "logmel_extractor", "tscam_conv", "head.", "attn_mask", "relative_position_index")
+    ignored = ("spectrogram_extractor.", "logmel_extractor.", "tscam_conv.", "head.")  # front end, classifier
     state: dict[str, Tensor] = {}
     for original, value in weights.items():
         key = original.removeprefix("sed_model.")
-        if any(part in key for part in ignored):
+        if key.startswith(ignored) or key.endswith((".attn_mask", *BUFFERS)):
             continue
+        if key.startswith("bn0."):
+            key = "batch_norm." + key.removeprefix("bn0.")
         for old, new in names:
             key = key.replace(old, new)
         key = "audio_encoder." + key
@@ -258,23 +326,33 @@ def htsat_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-def load_strict(model: nn.Module, state: Mapping[str, Tensor], *, origin: str) -> None:
-    """Load weights where every key must fit, apart from index buffers that the classes rebuild."""
-    buffers = ("position_ids", "relative_position_index", "token_type_ids")
-    result = model.load_state_dict(dict(state), strict=False)
-    missing = [k for k in result.missing_keys if not k.endswith(buffers)]
-    left_over = [k for k in result.unexpected_keys if not k.endswith(buffers)]
+def load_strict(
+    model: nn.Module, state: Mapping[str, Tensor], *, origin: str, fresh: tuple[str, ...] = ()
+) -> None:
+    """Load weights where every key and shape must fit, apart from index buffers that the classes rebuild.
+
+    `fresh`: beginnings of keys that may be missing and then keep their weights. On error nothing is loaded.
+    Raises WeightsError.
+    """
+    own = model.state_dict()
+    missing = [k for k in own if k not in state and not k.endswith(BUFFERS) and not k.startswith(fresh)]
+    left_over = [k for k in state if k not in own and not k.endswith(BUFFERS)]
     if missing or left_over:
         raise WeightsError(_key_report(origin, missing, left_over))
+    known = {k: v for k, v in state.items() if k in own and not k.endswith(BUFFERS)}
+    if wrong := [f"{k} {list(v.shape)}" for k, v in known.items() if v.shape != own[k].shape]:
+        raise WeightsError(_key_report(origin, [], [], wrong))
+    model.load_state_dict(known, strict=False)
 
 
 def _audio_config(tower: AudioTower) -> ClapAudioConfig:
-    fields = {k: v for k, v in asdict(tower).items() if k != "position_std"}
+    fields = {k: v for k, v in asdict(tower).items() if k not in ("position_std", "patch_norm")}
     fields |= {k: list(fields[k]) for k in ("patch_stride", "depths", "num_attention_heads")}
     return ClapAudioConfig(
         **fields,
         hidden_size=tower.width,
         num_hidden_layers=len(tower.depths),
+        enable_patch_layer_norm=tower.patch_norm,
         fusion_type="aff_2d" if tower.enable_fusion else None,
         enable_patch_fusion=tower.enable_fusion,
     )
@@ -294,11 +372,14 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     raise FileNotFoundError(f"No weights in {folder}: put model.safetensors or pytorch_model.bin there.")
 
 
-def _key_report(origin: str, missing: list[str], left_over: list[str]) -> str:
+def _key_report(origin: str, missing: list[str], left_over: list[str], wrong: list[str] | None = None) -> str:
     def first(keys: list[str]) -> str:
-        return f"{len(keys)}" + (f" ({', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''})" if keys else "")
+        return f"{len(keys)}" + (
+            f" ({', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''})" if keys else ""
+        )
 
     return (
-        f"The weights of {origin} do not fit this model: keys missing {first(missing)}, left over {first(left_over)}. "
+        f"The weights of {origin} do not fit this model: keys missing {first(missing)}, "
+        f"left over {first(left_over)}, of another shape {first(wrong or [])}. "
         "Check that the checkpoint is the one its card names and that the configuration is its own."
     )

@@ -94,6 +94,15 @@ class Bank:
             raise BankError(
                 f"no clip in split {name!r}; this bank has {sorted({c.split for c in self.clips})}"
             )
+        return self._kept(keep)
+
+    def only(self, labels: Sequence[str]) -> Bank:
+        """The clips of these labels, in order; all of them when none is given. Raises BankError for strangers."""
+        if strange := sorted(set(labels) - set(self.labels())):
+            raise BankError(f"no clip is labelled {', '.join(strange)}; there are {', '.join(self.labels())}")
+        return self._kept([i for i, clip in enumerate(self.clips) if clip.label in labels]) if labels else self
+
+    def _kept(self, keep: Sequence[int]) -> Bank:
         return Bank(
             tuple(self.clips[index] for index in keep),
             tuple(self.waveforms[index] for index in keep),

@@ -197,7 +197,7 @@ def _lay(
             spans[side] = (0.0, shorter)
         inside = rng.random() < nested
         late = (
-            rng.uniform(0, longer - shorter)
+            rng.uniform(0, max(0.0, longer - shorter))  # whole repeats may exceed it by a rounding error
             if inside
             else rng.uniform(-0.35 * shorter, longer - 0.65 * shorter)
         )
@@ -232,7 +232,8 @@ class SceneSource:
     """Fresh training scenes: `draw(step, n)` gives (scene, tree) pairs, the same ones for the same seed.
 
     With `twins`, places 2i and 2i+1 of the batch are counterparts: the same labels reversed or overlapped in
-    other clips, each caption false of the other's audio (CompA stage 2's alternative sample). A share
+    other clips, each caption false of the other's audio (CompA stage 2's alternative sample). Without them a
+    share `singles` of the scenes is one event; `sizes` are shares of trees of 2, 3, 4 operands. A share
     `attribute_share` of the trees is of two operands with attributes to swap (`attribute_kind`); their twins
     swap them. `bank` should be one split; `labels` restricts the other trees.
     With `world` processes, each of `rank` 0..world-1 gets its block of the n scenes.
@@ -242,6 +243,7 @@ class SceneSource:
     seed: int
     duration: float = 5.12
     sizes: tuple[float, ...] = SIZES
+    singles: float = 0.0
     sequence_share: float = 0.5
     noise_db: tuple[float, float] | None = (-35.0, -15.0)
     twins: bool = False
@@ -284,6 +286,9 @@ class SceneSource:
     def _item(self, step: int, place: int) -> list[tuple[Scene, Tree]]:
         rng = np.random.default_rng((self.seed, step, place))
         id = f"{self.seed}-{step}-{place}"
+        if not self.twins and rng.random() < self.singles:
+            leaf = Leaf(self._labels[int(rng.integers(len(self._labels)))])
+            return [(self._realise(leaf, rng, id), leaf)]
         for _ in range(64):
             if rng.random() < self.attribute_share:
                 tree: Tree = self._attribute_trees[int(rng.integers(len(self._attribute_trees)))]

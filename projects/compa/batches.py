@@ -1,0 +1,197 @@
+"""Training batches of CompA's three stages, each a function of seed, step and process alone.
+
+Scenes are drawn fresh from the clips of the training split and mixed as power spectrograms; their captions,
+positives and negatives are written from the timeline. `caption_batches` of `core.data.loader` serves the
+official caption data sets at full size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from core.audio.mel import ClapMel
+from core.audio.spectrum import to_db
+from core.scenes.algebra import Tree, hard_negatives, negatives, positives
+from core.scenes.bank import Bank
+from core.scenes.captions import TRAIN, draw_wording, phrase_book, write
+from core.scenes.compose import ClipMels, clip_mels, compose_mels
+from core.scenes.draw import SceneSource, voice_attributes
+from core.scenes.timeline import Scene
+from projects.compa.model import FrontEnd, tokenize
+from projects.compa.objectives import Objective
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneMix:
+    """What scenes and captions are drawn. singles: share of scenes of one event; `sizes`: of 2, 3, 4 events.
+
+    twins: every scene comes with its counterpart (CompA's "alternative sample"); attribute_share: of the
+    scenes with two attributes to swap; same_words: of the captions whose order and overlap are told by the
+    same words; reversed_share: of the captions told from the end ("B after A"); hard_negatives: K;
+    cap: most positives and most negatives in the modular stage (paper 7, release 5).
+    """
+
+    singles: float = 0.0
+    sizes: tuple[float, ...] = (0.3, 0.6, 0.1)
+    twins: bool = False
+    attribute_share: float = 0.15
+    attribute_kind: str = "voices"
+    noise_db: tuple[float, float] = (-35.0, -15.0)
+    same_words: float = 0.25
+    reversed_share: float = 0.25
+    hard_negatives: int = 3
+    cap: int = 7
+
+
+def bank_mels(bank: Bank, front_end: FrontEnd, mel: ClapMel) -> ClipMels:
+    """The power spectrogram of every clip, computed once and mixed ever after."""
+    return clip_mels(
+        bank,
+        lambda waves: mel.power_mel(waves, margin="zero").cpu(),
+        seconds_per_frame=front_end.hop / front_end.sample_rate,
+    )
+
+
+def scene_source(
+    bank: Bank, mix: SceneMix, *, seconds: float, seed: int, rank: int, world: int
+) -> SceneSource:
+    """The drawer of scenes that `mix` describes."""
+    return SceneSource(
+        bank=bank,
+        seed=seed,
+        duration=seconds,
+        singles=mix.singles,
+        sizes=mix.sizes,
+        noise_db=mix.noise_db,
+        twins=mix.twins,
+        attribute_share=mix.attribute_share,
+        attribute_kind="loudness" if mix.attribute_kind == "loudness" else "voices",
+        rank=rank,
+        world=world,
+    )
+
+
+def log_mels(scenes: Sequence[Scene], mels: ClipMels, front_end: FrontEnd) -> torch.Tensor:
+    """Mixtures as the front end would hear them: (B, 1, T, F) in dB."""
+    return to_db(torch.from_numpy(compose_mels(scenes, mels, frames=front_end.frames)))[:, None]
+
+
+def scene_batches(
+    bank: Bank,
+    mels: ClipMels,
+    tokenizer: Tokenizer,
+    *,
+    mix: SceneMix,
+    objective: Objective,
+    front_end: FrontEnd,
+    batch_size: int,
+    max_tokens: int,
+    pad_to_max: bool,
+    seed: int,
+) -> Callable[[int], Iterator[Batch]]:
+    """`batches(step)` for `core.training.fit`; `batch_size` counts the scenes of all processes together."""
+    book = phrase_book(bank)
+    attributes = voice_attributes(bank)
+
+    def batches(step: int) -> Iterator[Batch]:
+        from accelerate import PartialState
+
+        state = PartialState()
+        rank, world = state.process_index, state.num_processes
+        source = scene_source(bank, mix, seconds=front_end.max_seconds, seed=seed, rank=rank, world=world)
+        while True:
+            drawn = source.draw(step, batch_size)
+            rng = np.random.default_rng((seed, step, rank, 1))
+            texts = write_texts(
+                drawn, objective=objective, mix=mix, book=book, attributes=attributes, rng=rng
+            )
+            ids, mask = tokenize(tokenizer, texts.texts, max_tokens=max_tokens, pad_to_max=pad_to_max)
+            scenes = [scene for scene, _ in drawn]
+            yield {
+                "ids": [scene.id for scene in scenes],
+                "features": log_mels(scenes, mels, front_end),
+                "is_longer": torch.zeros(len(scenes), 1, dtype=torch.bool),
+                "input_ids": ids,
+                "attention_mask": mask,
+                "positives": _padded(texts.positives),
+                "negatives": _padded(texts.negatives),
+            }
+            step += 1
+
+    return batches
+
+
+@dataclass(frozen=True)
+class Texts:
+    """All texts of a batch, the captions first, and for each scene the places of its positives and negatives."""
+
+    texts: list[str]
+    positives: list[list[int]]
+    negatives: list[list[int]]
+
+
+def write_texts(
+    drawn: Sequence[tuple[Scene, Tree]],
+    *,
+    objective: Objective,
+    mix: SceneMix,
+    book: Mapping[str, Sequence[str]],
+    attributes: Mapping[str, tuple[str, str]],
+    rng: np.random.Generator,
+) -> Texts:
+    """Captions in one wording with their variants, every variant true or false of its timeline as it must be."""
+    captions: list[str] = []
+    rest: list[str] = []
+    places: dict[str, list[list[int]]] = {"positives": [], "negatives": []}
+    labels = sorted(book)
+    for scene, tree in drawn:
+        good: tuple[Tree, ...] = ()
+        bad: tuple[Tree, ...] = ()
+        if objective == "hard_negatives":
+            others = [labels[int(i)] for i in rng.integers(len(labels), size=4)]
+            bad = hard_negatives(
+                tree, scene, rng=rng, k=mix.hard_negatives, attributes=attributes, others=others
+            )
+        elif objective == "modular":
+            good = positives(tree, scene, cap=mix.cap, rng=rng)
+            bad = negatives(tree, scene, cap=mix.cap, rng=rng)
+        wording = draw_wording(
+            [tree, *good, *bad],
+            book,
+            rng=rng,
+            connectives=TRAIN,
+            reversed_share=mix.reversed_share,
+            same_words=mix.same_words,
+            parallel=any(label in attributes for label in (event.label for event in scene.events)),
+        )
+        caption = write(tree, wording)
+        captions.append(caption)
+        # The whole caption is among its own positives: the sum over K_pos needs one in every row.
+        own = {
+            "positives": [caption, *(write(t, wording) for t in good)],
+            "negatives": [write(t, wording) for t in bad],
+        }
+        for kind, texts in own.items():
+            places[kind].append(list(range(len(rest), len(rest) + len(texts))))
+            rest += texts
+    shift = len(captions)
+    moved = {kind: [[place + shift for place in row] for row in rows] for kind, rows in places.items()}
+    if objective == "contrastive":
+        rest, moved = [], {kind: [[] for _ in drawn] for kind in places}
+    return Texts(captions + rest, moved["positives"], moved["negatives"])
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """(B, K) int64 with -1 where a row is shorter."""
+    width = max(map(len, rows), default=0)
+    return torch.tensor([[*row, *[-1] * (width - len(row))] for row in rows], dtype=torch.int64).reshape(
+        len(rows), width
+    )

@@ -1,0 +1,255 @@
+"""Embed the test sets with one variant. Reads: data/<profile>/features, checkpoints/<profile>/<variant> and the
+data sets' texts; writes: predictions/<profile>/<variant>/<data set>.jsonl, one line an item, small enough for git.
+
+A line holds what any protocol needs: similarities (CompA), ranks (retrieval), the rank of the right class or the
+class scores (zero-shot), each per seed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+
+from core.audio.read import read_audio
+from core.checkpoints import load_model
+from core.data.parquet import read_dataset, read_info
+from core.encoders.clap import Clap, load_laion
+from core.files import write_json, write_text_atomic
+from core.metrics.retrieval import retrieval_ranks
+from core.scenes.captions import shuffle_words
+from core.stage import Context, progress
+from projects.compa.model import (
+    FrontEnd,
+    ModelError,
+    Shape,
+    make_front_end,
+    make_model,
+    read_shape,
+    tokenize,
+    weights_of,
+)
+
+COMPARISONS = ("pair", "reversed", "triplet")
+DIGITS = 6  # kept of a similarity: far below any difference that decides an item
+
+
+@dataclass(frozen=True)
+class Config:
+    """checkpoint: a trained variant, or "laion" for the public weights in `weights` (skipped when absent)."""
+
+    checkpoint: str
+    seeds: tuple[int, ...]
+    comparisons: tuple[str, ...] = ()
+    retrieval: tuple[str, ...] = ()
+    shuffled: bool = False
+    zero_shot: tuple[str, ...] = ()
+    prompt: str = "This is a sound of {}"
+    weights: str = "shared_data/raw/checkpoints/laion--clap-htsat-fused"
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """The models of all seeds and how texts and test audios reach them."""
+
+    models: tuple[Clap, ...]
+    tokenizer: Tokenizer
+    max_tokens: int
+    pad_to_max: bool
+    front_end: FrontEnd | None  # None: the cached log-mels of `prepare` fit
+    features: Path
+    datasets: Path
+    batch_size: int
+
+    @torch.inference_mode()
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Normalised embeddings (S, N, D) of the seeds' models."""
+        out: list[list[torch.Tensor]] = [[] for _ in self.models]
+        for first in range(0, len(texts), 4 * self.batch_size):
+            part = texts[first : first + 4 * self.batch_size]
+            ids, mask = tokenize(self.tokenizer, part, max_tokens=self.max_tokens, pad_to_max=self.pad_to_max)
+            for model, rows in zip(self.models, out):
+                device = model.log_scale.device
+                rows.append(
+                    F.normalize(model.embed_text(ids.to(device), mask.to(device)), dim=1).float().cpu()
+                )
+        return np.stack([torch.cat(rows).numpy() for rows in out])
+
+    @torch.inference_mode()
+    def audios(self, name: str) -> tuple[list[tuple[str, str]], np.ndarray]:
+        """(row id, column) of every test audio and its embeddings (S, N, D)."""
+        names: list[tuple[str, str]] = []
+        out: list[list[torch.Tensor]] = [[] for _ in self.models]
+        for keys, features, longer in progress(list(self._mels(name)), desc=f"embed {name}", unit="batch"):
+            names += keys
+            for model, rows in zip(self.models, out):
+                device = model.log_scale.device
+                heard = torch.from_numpy(np.ascontiguousarray(features)).to(device)
+                embedded = model.embed_audio(heard, torch.from_numpy(np.ascontiguousarray(longer)).to(device))
+                rows.append(F.normalize(embedded, dim=1).float().cpu())
+        return names, np.stack([torch.cat(rows).numpy() for rows in out])
+
+    def _mels(self, name: str) -> Iterator[tuple[list[tuple[str, str]], np.ndarray, np.ndarray]]:
+        index = [
+            (row, column) for row, column in json.loads((self.features / name / "index.json").read_text())
+        ]
+        if self.front_end is None:
+            mels = np.load(self.features / name / "audio.npy", mmap_mode="r")
+            longer = np.load(self.features / name / "longer.npy")
+            for first in range(0, len(index), self.batch_size):
+                part = slice(first, first + self.batch_size)
+                yield index[part], mels[part], longer[part]
+            return
+        mel = make_front_end(self.front_end)
+        rows = {row["id"]: row for row in read_dataset(self.datasets / name)}
+        for first in range(0, len(index), self.batch_size):
+            keys = index[first : first + self.batch_size]
+            contents = [rows[row][column]["bytes"] for row, column in keys]
+            waves = [read_audio(content, sample_rate=self.front_end.sample_rate)[0] for content in contents]
+            heard = mel(waves, items=[row for row, _ in keys])
+            yield keys, heard.input_features.numpy(), heard.is_longer.numpy()
+
+
+def predict(config: Config, *, context: Context) -> None:
+    """Write the predictions of every data set that the variant is tested on, or why there are none."""
+    out = context.path("predictions", str(context.variant))
+    try:
+        embedder = make_embedder(config, context=context)
+    except FileNotFoundError as missing:
+        if config.checkpoint != "laion":
+            raise
+        reason = (
+            f"not run: the weights are not in {config.weights}; `python -m core.data.doctor compa` tells more"
+        )
+        write_text_atomic(out / "not_run.txt", reason + "\n")
+        print(f"{context.variant} {reason} ({type(missing).__name__})")
+        return
+    for name in config.comparisons:
+        _write(out / f"{name}.jsonl", compare(embedder, name))
+    for name in config.retrieval:
+        names, audio = embedder.audios(name)
+        rows = read_dataset(embedder.datasets / name, columns=["id", "captions"]).to_list()
+        if [row["id"] for row in rows] != [row for row, _ in names]:
+            raise ModelError(
+                f"{name}: the cached log-mels belong to other rows; run the stage `prepare` again"
+            )
+        _write(out / f"{name}.jsonl", retrieve(embedder, rows, audio))
+        if config.shuffled:
+            rng = np.random.default_rng(0)
+            mixed = [
+                {"id": row["id"], "captions": [shuffle_words(text, rng=rng) for text in row["captions"]]}
+                for row in rows
+            ]
+            _write(out / f"{name}_shuffled.jsonl", retrieve(embedder, mixed, audio))
+    for name in config.zero_shot:
+        classes = [str(label) for label in read_info(embedder.datasets / name)["labels"]]
+        _write(out / f"{name}.jsonl", classify(embedder, name, classes, prompt=config.prompt))
+        if name == "fsd50k":
+            write_json(out / "fsd50k.classes.json", classes)
+
+
+def make_embedder(config: Config, *, context: Context) -> Embedder:
+    """Load every seed's model. Raises FileNotFoundError when public weights are not there."""
+    shared = {
+        "features": context.path("data", "features"),
+        "datasets": context.root / "shared_data" / "datasets" / context.profile,
+        "batch_size": config.batch_size,
+    }
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if config.checkpoint == "laion":
+        folder = context.root / config.weights
+        model = load_laion(folder).eval().to(device)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        return Embedder((model,), tokenizer, 77, True, FrontEnd(), **shared)
+    shape, tokenizer = read_shape(context.path("checkpoints", "init"))
+    models = tuple(
+        load_variant(shape, weights_of(context.path("checkpoints"), config.checkpoint, seed)).to(device)
+        for seed in config.seeds
+    )
+    return Embedder(models, tokenizer, shape.text.max_tokens, shape.pooling == "padded", None, **shared)
+
+
+def load_variant(shape: Shape, weights: Path) -> Clap:
+    """One seed's model in evaluation mode."""
+    model = make_model(shape)
+    load_model(model, weights)
+    return model.eval()
+
+
+def compare(embedder: Embedder, name: str) -> Iterator[dict[str, Any]]:
+    """CompA: per item and seed s[caption][audio], 2 x 2 or with a triplet 3 x 3."""
+    columns = [f"{kind}_caption" for kind in COMPARISONS]
+    rows = read_dataset(embedder.datasets / name, columns=["id", *columns]).to_list()
+    names, audio = embedder.audios(name)
+    place = {key: number for number, key in enumerate(names)}
+    captions = [(row["id"], kind, row[f"{kind}_caption"]) for row in rows for kind in COMPARISONS]
+    captions = [caption for caption in captions if caption[2]]
+    said = {(row, kind): number for number, (row, kind, _) in enumerate(captions)}
+    text = embedder.texts([caption for _, _, caption in captions])
+    for row in rows:
+        kinds = [kind for kind in COMPARISONS if row[f"{kind}_caption"]]
+        a = audio[:, [place[row["id"], f"{kind}_audio"] for kind in kinds]]
+        t = text[:, [said[row["id"], kind] for kind in kinds]]
+        similarity = np.einsum("sid,sjd->sij", t.astype(np.float64), a.astype(np.float64))
+        yield {"id": row["id"], "similarity": similarity.round(DIGITS).tolist()}
+
+
+def retrieve(
+    embedder: Embedder, rows: Sequence[dict[str, Any]], audio: np.ndarray
+) -> Iterator[dict[str, Any]]:
+    """Retrieval: per item and seed the rank of each caption's clip, and of each caption for the clip."""
+    captions = [caption for row in rows for caption in row["captions"]]
+    owner = np.repeat(np.arange(len(rows)), [len(row["captions"]) for row in rows])
+    text = embedder.texts(captions)
+    ranks = [retrieval_ranks(t, a, owner) for t, a in zip(text, audio)]
+    for number, row in enumerate(rows):
+        mine = owner == number
+        yield {
+            "id": row["id"],
+            "text_to_audio": [r.text_to_audio[mine].tolist() for r in ranks],
+            "audio_to_text": [r.audio_to_text[mine].tolist() for r in ranks],
+        }
+
+
+def classify(
+    embedder: Embedder, name: str, classes: Sequence[str], *, prompt: str
+) -> Iterator[dict[str, Any]]:
+    """Zero-shot: per item and seed the rank of the right class; for several labels the score of every class."""
+    if len(set(classes)) < len(classes):
+        raise ModelError(
+            f"{name}: the label set holds duplicates: {sorted({c for c in classes if classes.count(c) > 1})}"
+        )
+    column = "labels" if name == "fsd50k" else "label"
+    rows = read_dataset(embedder.datasets / name, columns=["id", column]).to_list()
+    names, audio = embedder.audios(name)
+    text = embedder.texts([prompt.format(label) for label in classes])
+    scores = np.einsum("snd,scd->nsc", audio, text)
+    if [row["id"] for row in rows] != [row for row, _ in names]:
+        raise ModelError(f"{name}: the cached log-mels belong to other rows; run the stage `prepare` again")
+    for row, score in zip(rows, scores):
+        if column == "labels":
+            yield {"id": row["id"], "labels": row["labels"], "scores": score.round(4).tolist()}
+        else:
+            right = score[:, list(classes).index(row["label"])]
+            ahead = (score >= right[:, None]).sum(axis=1) - 1  # ties lose
+            best = [classes[int(place)] for place in score.argmax(axis=1)]
+            yield {"id": row["id"], "label": row["label"], "rank": ahead.tolist(), "predicted": best}
+
+
+def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+    lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in rows]
+    write_text_atomic(path, "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    from core.stage import run
+
+    run(predict, Config)

@@ -1,0 +1,271 @@
+"""Score the predictions. Reads: predictions/<profile>/<variant>/*.jsonl; writes: results/<profile>/<table>.json
+with item scores beside them, and shuffle.png.
+
+Needs neither model nor audio: anyone can score again, or score by another protocol.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from core.cells import Cell, Items, write_cells
+from core.metrics.bootstrap import (
+    bootstrap_statistic,
+    dataset_seed,
+    mean_interval,
+    percentile_interval,
+)
+from core.metrics.classification import macro_ap_replicates, macro_average_precision
+from core.metrics.compa import compa_scores, random_baseline
+from core.metrics.retrieval import Ranks, retrieval_scores
+from core.stage import Context
+
+COLUMNS = {"esc50": "esc50", "urbansound8k": "us8k", "vggsound": "vggsound", "fsd50k": "fsd50k"}
+RETRIEVAL = ("audiocaps", "clotho")
+REPLICATES = 2000
+
+Result = tuple[Cell, Items]
+
+
+class PredictionError(ValueError):
+    """A file of predictions that cannot be scored."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """rows: row of the tables -> variant whose predictions fill it. triplets: see core.metrics.compa."""
+
+    rows: dict[str, str]
+    triplets: Literal["paper", "pairs_only"] = "paper"
+
+
+def score(config: Config, *, context: Context) -> None:
+    """Write every table's cells; a variant that was not run leaves its cells out."""
+    tables: dict[str, list[Result]] = {"benchmark": [], "retrieval": [], "zero_shot": [], "shuffle": []}
+    for row, variant in config.rows.items():
+        folder = context.path("predictions", variant)
+        if (folder / "not_run.txt").is_file():
+            print(f"{row}: {(folder / 'not_run.txt').read_text().strip()}")
+            continue
+        for path in sorted(folder.glob("*.jsonl")):
+            for table, result in score_file(path, row=row, scale=context.profile, triplets=config.triplets):
+                tables[table].append(result)
+    derived = chance(context, config)
+    for table, results in tables.items():
+        if results:
+            cells, items = [cell for cell, _ in results], [item for _, item in results]
+            cells += derived if table == "benchmark" else []
+            write_cells(context.path("results"), table, cells, items)
+            context.tracker.log_metrics({f"{c.row}.{c.column}": c.value for c in cells})
+            context.tracker.log_artifact(context.path("results", f"{table}.json"))
+    figure = context.path("results", "shuffle.png")
+    draw_shuffle([cell for cell, _ in tables["shuffle"]], figure)
+    context.tracker.log_artifact(figure)
+
+
+def score_file(
+    path: Path, *, row: str, scale: str, triplets: Literal["paper", "pairs_only"] = "paper"
+) -> Iterator[tuple[str, Result]]:
+    """(table, cell and items) of one file of predictions."""
+    lines = read_lines(path)
+    name = path.stem
+    if name.startswith("compa_"):
+        kind = name.removeprefix("compa_")
+        similarity, has_triplet = similarities(lines)
+        seeds = [compa_scores(s, has_triplet, triplets=triplets) for s in similarity]
+        for part in ("text", "audio", "group"):
+            scores = [seed[part].astype(float) for seed in seeds]
+            protocol = f"strict wins, triplets: {triplets}, over {len(lines)} instances"
+            yield "benchmark", mean_cell(row, f"{kind}_{part}", name, scores, scale=scale, protocol=protocol)
+    elif name.removesuffix("_shuffled") in RETRIEVAL:
+        base = name.removesuffix("_shuffled")
+        shuffled = name != base
+        seeds = [retrieval_scores(ranks) for ranks in ranks_of(lines)]
+        protocol = "T-A: every caption a query; A-T: best of the clip's captions; ties lose"
+        for column in (f"{way}_r{k}" for way in ("t2a", "a2t") for k in (1, 5, 10)):
+            scores = [seed[column] for seed in seeds]
+            full = f"{base}_{column}"
+            if not shuffled:
+                yield "retrieval", mean_cell(row, full, base, scores, scale=scale, protocol=protocol)
+            if column.endswith("_r1"):
+                full += "_shuffled" if shuffled else ""
+                yield "shuffle", mean_cell(row, full, base, scores, scale=scale, protocol=protocol)
+    elif name == "fsd50k":
+        classes = json.loads(path.with_suffix(".classes.json").read_text(encoding="utf-8"))
+        yield "zero_shot", map_cell(row, lines, classes, scale=scale)
+    else:
+        scores = [
+            np.array([float(line["rank"][seed] == 0) for line in lines])
+            for seed in range(len(lines[0]["rank"]))
+        ]
+        yield (
+            "zero_shot",
+            mean_cell(row, COLUMNS[name], name, scores, scale=scale, protocol="accuracy, ties lose"),
+        )
+
+
+def mean_cell(
+    row: str, column: str, dataset: str, scores: Sequence[np.ndarray], *, scale: str, protocol: str
+) -> Result:
+    """A cell that is 100 times the mean of item scores; the interval resamples items, seeds averaged."""
+    interval = mean_interval(scores, seed=dataset_seed(dataset))
+    cell = Cell(
+        row=row,
+        column=column,
+        value=100 * interval.value,
+        low=100 * interval.low,
+        high=100 * interval.high,
+        n=interval.n,
+        seeds=tuple(100 * value for value in interval.seeds),
+        scale=scale,
+        protocol=protocol,
+    )
+    return cell, Items(row=row, column=column, dataset=dataset, scores=tuple(scores))
+
+
+def map_cell(row: str, lines: Sequence[Mapping[str, Any]], classes: Sequence[str], *, scale: str) -> Result:
+    """FSD50K: macro mAP of raw cosine scores; the interval resamples clips."""
+    scores = np.array([line["scores"] for line in lines]).transpose(1, 0, 2)  # (S, N, C)
+    labels = np.array([[label in line["labels"] for label in classes] for line in lines])
+    present = int(labels.any(axis=0).sum())
+    values, replicates = [], []
+    for seed_scores in scores:
+        values.append(100 * macro_average_precision(seed_scores, labels).value)
+        replicates.append(
+            100
+            * bootstrap_statistic(
+                lambda counts, s=seed_scores: macro_ap_replicates(s, labels, counts),
+                len(lines),
+                seed=dataset_seed("fsd50k"),
+                replicates=REPLICATES,
+            )
+        )
+    low, high = percentile_interval(np.mean(replicates, axis=0))
+    cell = Cell(
+        row=row,
+        column="fsd50k",
+        value=float(np.mean(values)),
+        low=low,
+        high=high,
+        n=len(lines),
+        seeds=tuple(values),
+        scale=scale,
+        protocol=f"macro mAP over {present} classes with a positive, raw cosine",
+    )
+    return cell, Items(
+        row=row, column="fsd50k", dataset="fsd50k", scores=tuple(replicates), kind="replicates"
+    )
+
+
+def chance(context: Context, config: Config) -> list[Cell]:
+    """The Random row, derived from how many pairs and triplets were scored; exact, so without item scores."""
+    made: list[Cell] = []
+    folders = [context.path("predictions", variant) for variant in config.rows.values()]
+    for kind in ("order", "attribute"):
+        path = next(
+            (f / f"compa_{kind}.jsonl" for f in folders if (f / f"compa_{kind}.jsonl").is_file()), None
+        )
+        if path is None:
+            continue
+        _, has_triplet = similarities(read_lines(path))
+        n, triplets = len(has_triplet), int(has_triplet.sum())
+        for part, share in random_baseline(n - triplets, triplets, triplets=config.triplets).items():
+            value = 100 * float(share)
+            cell = Cell(
+                row="random",
+                column=f"{kind}_{part}",
+                value=value,
+                low=value,
+                high=value,
+                n=n,
+                seeds=(value,),
+                scale=context.profile,
+                protocol=f"expectation for independent similarities, {n - triplets} pairs and {triplets} triplets",
+            )
+            made.append(cell)
+    return made
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The items of a file of predictions. Raises PredictionError for an empty or cut one."""
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except json.JSONDecodeError as error:
+        raise PredictionError(f"{path} is cut or damaged ({error}): run its predict stage again") from None
+    ids = [line["id"] for line in lines]
+    if not lines or len(set(ids)) < len(ids):
+        raise PredictionError(
+            f"{path} holds {len(lines)} items of {len(set(ids))} ids: run its predict stage again"
+        )
+    return lines
+
+
+def similarities(lines: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """(S, N, 3, 3) with NaN where there is no third pair, and which items have one (N,)."""
+    seeds = len(lines[0]["similarity"])
+    out = np.full((seeds, len(lines), 3, 3), np.nan)
+    for number, line in enumerate(lines):
+        block = np.array(line["similarity"])
+        out[:, number, : block.shape[1], : block.shape[2]] = block
+    return out, np.array([len(line["similarity"][0]) == 3 for line in lines])
+
+
+def ranks_of(lines: Sequence[Mapping[str, Any]]) -> list[Ranks]:
+    """The ranks of every seed."""
+    owner = np.repeat(np.arange(len(lines)), [len(line["text_to_audio"][0]) for line in lines])
+    return [
+        Ranks(
+            owner=owner,
+            text_to_audio=np.concatenate([line["text_to_audio"][seed] for line in lines]),
+            audio_to_text=np.concatenate([line["audio_to_text"][seed] for line in lines]),
+        )
+        for seed in range(len(lines[0]["text_to_audio"]))
+    ]
+
+
+def draw_shuffle(cells: Sequence[Cell], path: Path) -> None:
+    """R@1 with the words in order and shuffled, side by side, with intervals."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = sorted({cell.row for cell in cells})
+    columns = sorted({cell.column for cell in cells if not cell.column.endswith("_shuffled")})
+    by_key = {(cell.row, cell.column): cell for cell in cells}
+    figure, axes = plt.subplots(
+        1, max(len(rows), 1), figsize=(4.5 * max(len(rows), 1), 3.4), sharey=True, squeeze=False
+    )
+    for axis, row in zip(axes[0], rows):
+        for shift, suffix in ((-0.2, ""), (0.2, "_shuffled")):
+            shown = [by_key[row, column + suffix] for column in columns]
+            values = np.array([cell.value for cell in shown])
+            spread = np.array([[c.value - c.low, c.high - c.value] for c in shown]).T
+            axis.bar(
+                np.arange(len(columns)) + shift,
+                values,
+                0.4,
+                yerr=np.maximum(spread, 0),
+                capsize=3,
+                label="shuffled" if suffix else "in order",
+            )
+        axis.set_title(row)
+        axis.set_xticks(range(len(columns)), [c.replace("_r1", "").replace("_", "\n") for c in columns])
+    axes[0][0].set_ylabel("R@1 (%)")
+    axes[0][0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    from core.stage import run
+
+    run(score, Config)

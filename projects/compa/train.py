@@ -1,0 +1,244 @@
+"""Train one variant, all its seeds. Reads: checkpoints/<profile>/<parent>, data/<profile> and the bank or the
+training data sets; writes: checkpoints/<profile>/<variant>/seed<k>/.
+
+The three stages of CompA are variants with a parent: vanilla (contrastive) <- hard_negatives <- compa_clap
+(modular). Each has its own steps, schedule and trainable parameters; nothing of the parent but its weights is
+carried over. A killed run goes on from its last checkpoint and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+
+from core.checkpoints import load_model, save_model
+from core.data.loader import caption_batches
+from core.data.parquet import read_dataset
+from core.encoders.clap import Clap
+from core.history import History
+from core.losses.contrastive import Masking
+from core.metrics.retrieval import retrieval_ranks, retrieval_scores
+from core.optimisation import TrainingOptions
+from core.resume import close_folder, fingerprint, open_folder
+from core.scenes.bank import Bank, read_bank
+from core.scenes.captions import TRAIN, draw_wording, phrase_book, write
+from core.scenes.draw import voice_attributes
+from core.stage import Context, seed_all
+from core.training import fit
+from projects.compa.batches import Batch, SceneMix, bank_mels, log_mels, scene_batches, scene_source
+from projects.compa.model import Shape, make_front_end, make_model, read_shape, tokenize, weights_of
+from projects.compa.objectives import Objective, compa_loss
+
+
+@dataclass(frozen=True)
+class Config:
+    """One variant. batch_size is global; options.seed is replaced by each of `seeds` in turn.
+
+    source: "scenes" of the bank, or the official caption `train_sets` (contrastive stage only). normalise,
+    masking, neg_scope, neg_directions, positives_as and gather are the points where the paper and its release
+    differ or may be varied; the defaults are the paper's.
+    """
+
+    parent: str
+    objective: Objective
+    options: TrainingOptions
+    seeds: tuple[int, ...]
+    batch_size: int
+    source: Literal["scenes", "datasets"] = "scenes"
+    train_sets: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # of the bank; empty is all
+    workers: int = 4
+    mix: SceneMix = field(default_factory=SceneMix)
+    normalise: bool = True
+    masking: Masking = "additive"
+    neg_scope: Literal["own", "all"] = "own"
+    neg_directions: Literal["a2t", "both"] = "a2t"
+    positives_as: Literal["mean_logit", "mean_logprob"] = "mean_logit"
+    gather: bool = True
+    validation_scenes: int = 200
+
+
+def train(config: Config, *, context: Context) -> None:
+    """Train every seed and write its weights."""
+    shape, tokenizer = read_shape(context.path("checkpoints", "init"))
+    bank = read_bank(context.root / "shared_data" / "bank" / context.profile, splits=["train", "valid"]).only(config.labels)
+    make_batches = batch_source(config, shape, tokenizer, bank, context=context)
+    validate = validation(bank, shape, tokenizer, config)
+    loss = functools.partial(
+        compa_loss,
+        objective=config.objective,
+        normalise=config.normalise,
+        masking=config.masking,
+        neg_scope=config.neg_scope,
+        neg_directions=config.neg_directions,
+        positives_as=config.positives_as,
+        gather=config.gather,
+    )
+    for seed in config.seeds:
+        folder = context.path("checkpoints", str(context.variant), f"seed{seed}")
+        start = weights_of(context.path("checkpoints"), config.parent, seed)
+        identity = fingerprint(
+            context.root,
+            config=asdict(config) | {"seeds": seed},
+            inputs=[start, context.root / "shared_data" / "bank" / context.profile / "bank.json"],
+            code=[context.root / "core", context.folder],
+        )
+        if open_folder(folder, identity):
+            print(f"{context.variant} seed {seed} is complete")
+            continue
+        seed_all(seed)
+        model = make_model(shape)
+        load_model(model, start)
+        with context.tracker.child(f"{context.variant} seed {seed}", params={"seed": seed}) as run:
+            history = fit(
+                model,
+                loss=loss,
+                batches=make_batches(seed),
+                options=replace(config.options, seed=seed),
+                folder=folder,
+                evaluate=validate,
+                log=run.log_metrics,
+            )
+        save_model(model, folder / "model.safetensors")
+        close_folder(folder, identity)
+        print(f"{context.variant} seed {seed}: {_last(history)}")
+
+
+def batch_source(
+    config: Config, shape: Shape, tokenizer: Tokenizer, bank: Bank, *, context: Context
+) -> Callable[[int], Callable[[int], Iterator[Batch]]]:
+    """seed -> batches(step), from scenes or from caption data sets."""
+    mel = make_front_end(shape.front_end)
+    text = {"max_tokens": shape.text.max_tokens, "pad_to_max": shape.pooling == "padded"}
+    if config.source == "scenes":
+        part = bank.split("train")
+        mels = bank_mels(part, shape.front_end, mel)
+        return lambda seed: scene_batches(
+            part,
+            mels,
+            tokenizer,
+            mix=config.mix,
+            objective=config.objective,
+            front_end=shape.front_end,
+            batch_size=config.batch_size,
+            seed=seed,
+            **text,
+        )
+    if config.objective != "contrastive":
+        raise ValueError("source: datasets has no negatives; the stages with negatives need source: scenes")
+    sets = [
+        read_dataset(context.root / "shared_data" / "datasets" / context.profile / name, "train")
+        for name in config.train_sets
+    ]
+
+    def of_seed(seed: int) -> Callable[[int], Iterator[Batch]]:
+        def batches(step: int) -> Iterator[Batch]:
+            from accelerate import PartialState
+
+            state = PartialState()
+            source = caption_batches(
+                sets,
+                batch_size=config.batch_size,
+                seed=seed,
+                sample_rate=shape.front_end.sample_rate,
+                rank=state.process_index,
+                world=state.num_processes,
+                workers=config.workers,
+            )
+            front_end = mel.to(state.device)
+            nothing = torch.empty(config.batch_size // state.num_processes, 0, dtype=torch.int64)
+            for batch in source(step):
+                heard = front_end(batch.waveforms, seed=seed, items=batch.ids)
+                ids, mask = tokenize(tokenizer, batch.captions, **text)
+                yield {
+                    "ids": list(batch.ids),
+                    "features": heard.input_features,
+                    "is_longer": heard.is_longer,
+                    "input_ids": ids,
+                    "attention_mask": mask,
+                    "positives": nothing,
+                    "negatives": nothing,
+                }
+
+        return batches
+
+    return of_seed
+
+
+def validation(
+    bank: Bank, shape: Shape, tokenizer: Tokenizer, config: Config
+) -> Callable[[torch.nn.Module], dict[str, float]] | None:
+    """Order group score and retrieval on scenes of the validation split; test items are never looked at."""
+    part = bank.split("valid")
+    if config.source != "scenes" or not part.clips or config.validation_scenes == 0:
+        return None
+    front_end = shape.front_end
+    mix = replace(config.mix, twins=True, sizes=(1.0,), attribute_share=0.0)
+    source = scene_source(part, mix, seconds=front_end.max_seconds, seed=10**6, rank=0, world=1)
+    drawn = source.draw(0, 2 * config.validation_scenes)
+    mels = bank_mels(part, front_end, make_front_end(front_end))
+    features = log_mels([scene for scene, _ in drawn], mels, front_end)
+    book = phrase_book(part)
+    rng = np.random.default_rng(0)
+    captions: list[str] = []
+    for first, second in zip(drawn[::2], drawn[1::2]):
+        wording = draw_wording(
+            [first[1], second[1]],
+            book,
+            rng=rng,
+            connectives=TRAIN,
+            same_words=config.mix.same_words,
+            reversed_share=config.mix.reversed_share,
+            parallel=bool(set(voice_attributes(part)) & {event.label for event in first[0].events}),
+        )
+        captions += [write(first[1], wording), write(second[1], wording)]
+    ids, mask = tokenize(
+        tokenizer, captions, max_tokens=shape.text.max_tokens, pad_to_max=shape.pooling == "padded"
+    )
+
+    def evaluate(model: torch.nn.Module) -> dict[str, float]:
+        assert isinstance(model, Clap)
+        device = model.log_scale.device
+        audio = F.normalize(model.embed_audio(features.to(device)), dim=1)
+        text = F.normalize(model.embed_text(ids.to(device), mask.to(device)), dim=1)
+        pairs = torch.einsum(
+            "nid,njd->nij", text.view(-1, 2, text.shape[1]), audio.view(-1, 2, audio.shape[1])
+        )
+        own, other = pairs[:, [0, 1], [0, 1]], pairs[:, [0, 1], [1, 0]]
+        hears = (own > pairs[:, [1, 0], [0, 1]]).all(dim=1)
+        reads = (own > other).all(dim=1)
+        firsts = np.arange(0, len(text), 2)  # one of each pair of twins: their captions share their words
+        ranks = retrieval_ranks(
+            text[firsts].float().cpu().numpy(), audio[firsts].float().cpu().numpy(), np.arange(len(firsts))
+        )
+        return {
+            "valid/text": float(hears.float().mean()),
+            "valid/audio": float(reads.float().mean()),
+            "valid/group": float((hears & reads).float().mean()),
+            "valid/t2a_r1": float(np.mean(retrieval_scores(ranks)["t2a_r1"])),
+            "valid/t2a_r10": float(np.mean(retrieval_scores(ranks)["t2a_r10"])),
+        }
+
+    return evaluate
+
+
+def _last(history: History) -> str:
+    """The last evaluation and loss in words."""
+    parts: dict[str, Any] = {"loss": history.losses[-1] if history.losses else math.nan}
+    if history.evaluations:
+        parts |= {k: v for k, v in history.evaluations[-1].items() if k.startswith("valid")}
+    return ", ".join(f"{name} {value:.3f}" for name, value in parts.items())
+
+
+if __name__ == "__main__":
+    from core.stage import run
+
+    run(train, Config)
