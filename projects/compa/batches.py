@@ -149,16 +149,16 @@ def write_texts(
 ) -> Texts:
     """Captions in one wording with their variants, every variant true or false of its timeline as it must be."""
     captions: list[str] = []
-    rest: list[str] = []
+    others: dict[str, int] = {}  # a text that occurs often is embedded once
     places: dict[str, list[list[int]]] = {"positives": [], "negatives": []}
     labels = sorted(book)
     for scene, tree in drawn:
         good: tuple[Tree, ...] = ()
         bad: tuple[Tree, ...] = ()
         if objective == "hard_negatives":
-            others = [labels[int(i)] for i in rng.integers(len(labels), size=4)]
+            strangers = [labels[int(i)] for i in rng.integers(len(labels), size=4)]
             bad = hard_negatives(
-                tree, scene, rng=rng, k=mix.hard_negatives, attributes=attributes, others=others
+                tree, scene, rng=rng, k=mix.hard_negatives, attributes=attributes, others=strangers
             )
         elif objective == "modular":
             good = positives(tree, scene, cap=mix.cap, rng=rng)
@@ -170,23 +170,19 @@ def write_texts(
             connectives=TRAIN,
             reversed_share=mix.reversed_share,
             same_words=mix.same_words,
-            parallel=any(label in attributes for label in (event.label for event in scene.events)),
+            parallel=any(event.label in attributes for event in scene.events),
         )
-        caption = write(tree, wording)
-        captions.append(caption)
-        # The whole caption is among its own positives: the sum over K_pos needs one in every row.
-        own = {
-            "positives": [caption, *(write(t, wording) for t in good)],
-            "negatives": [write(t, wording) for t in bad],
-        }
-        for kind, texts in own.items():
-            places[kind].append(list(range(len(rest), len(rest) + len(texts))))
-            rest += texts
-    shift = len(captions)
-    moved = {kind: [[place + shift for place in row] for row in rows] for kind, rows in places.items()}
-    if objective == "contrastive":
-        rest, moved = [], {kind: [[] for _ in drawn] for kind in places}
-    return Texts(captions + rest, moved["positives"], moved["negatives"])
+        captions.append(write(tree, wording))
+        # The release contrasts sub-tree captions and the whole caption alike; here the whole one is added where
+        # a scene has no sub-tree, since every row needs a positive.
+        for kind, trees in (("positives", good or (tree,)), ("negatives", bad)):
+            wanted = trees if objective != "contrastive" else ()
+            texts = [write(variant, wording) for variant in wanted]
+            places[kind].append([others.setdefault(text, len(others)) for text in texts])
+    moved = {
+        kind: [[place + len(captions) for place in row] for row in rows] for kind, rows in places.items()
+    }
+    return Texts([*captions, *others], moved["positives"], moved["negatives"])
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:

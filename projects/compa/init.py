@@ -76,7 +76,9 @@ def init(config: Config, *, context: Context) -> None:
     if config.audio_checkpoint:
         load_htsat(model, context.root / config.audio_checkpoint)
     elif config.detector is not None and config.mix is not None:
-        bank = read_bank(context.root / "shared_data" / "bank" / context.profile, splits=["train", "valid"]).only(config.labels)
+        bank = read_bank(
+            context.root / "shared_data" / "bank" / context.profile, splits=["train", "valid"]
+        ).only(config.labels)
         scores = train_detector(
             model, bank, config.detector, config.mix, config=config, folder=out / "detector", context=context
         )

@@ -69,7 +69,9 @@ class Config:
 def train(config: Config, *, context: Context) -> None:
     """Train every seed and write its weights."""
     shape, tokenizer = read_shape(context.path("checkpoints", "init"))
-    bank = read_bank(context.root / "shared_data" / "bank" / context.profile, splits=["train", "valid"]).only(config.labels)
+    bank = read_bank(context.root / "shared_data" / "bank" / context.profile, splits=["train", "valid"]).only(
+        config.labels
+    )
     make_batches = batch_source(config, shape, tokenizer, bank, context=context)
     validate = validation(bank, shape, tokenizer, config)
     loss = functools.partial(
