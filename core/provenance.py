@@ -56,7 +56,8 @@ def _data_deps(root: Path, module: str, profile: str, variant: str | None) -> se
             continue
         for dep in stage.get("deps") or []:
             path = str(dep).replace("${profile}", profile)
-            path = re.sub(r"\$\{item\.(\w+)\}", lambda found: str(item.get(found[1], variant)), path)
+            for name in re.findall(r"\$\{item\.(\w+)\}", path):
+                path = path.replace(f"${{item.{name}}}", str(item.get(name, variant)))
             path = path.replace("${key}", str(variant))
             if not path.endswith(".py"):
                 deps.add(path)

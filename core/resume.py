@@ -16,7 +16,9 @@ from core.files import write_json
 WAIT_SECONDS = 120.0
 
 
-def fingerprint(root: Path, *, config: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[Path]) -> str:
+def fingerprint(
+    root: Path, *, config: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[Path]
+) -> str:
     """One hash of a configuration, of input files and of all Python files under the `code` folders."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     sources = sorted(path for folder in code for path in folder.rglob("*.py"))

@@ -82,9 +82,10 @@ def run(stage_function: Callable[..., None], schema: type[Any], argv: list[str] 
         except KeyboardInterrupt as stop:  # Stopped, or TrainingStopped with a checkpoint written
             number = getattr(stop, "number", signal.SIGINT)
             if machine.is_main_process():
+                cause, seconds = signal.Signals(number).name, time.monotonic() - began
                 _say(
-                    f"{stage} stopped by {signal.Signals(number).name} after {time.monotonic() - began:.0f} s. Nothing half-written "
-                    f"is left; the same command goes on from what was saved: {command}"
+                    f"{stage} stopped by {cause} after {seconds:.0f} s. "
+                    f"Nothing half-written is left; the same command goes on from what was saved: {command}"
                 )
             raise SystemExit(128 + number) from None
         except Exception as error:

@@ -97,10 +97,12 @@ class Bank:
         return self._kept(keep)
 
     def only(self, labels: Sequence[str]) -> Bank:
-        """The clips of these labels, in order; all of them when none is given. Raises BankError for strangers."""
+        """The clips of these labels, in order; all when none is given. Raises BankError for strangers."""
         if strange := sorted(set(labels) - set(self.labels())):
-            raise BankError(f"no clip is labelled {', '.join(strange)}; there are {', '.join(self.labels())}")
-        return self._kept([i for i, clip in enumerate(self.clips) if clip.label in labels]) if labels else self
+            known = ", ".join(self.labels())
+            raise BankError(f"no clip is labelled {', '.join(strange)}; there are {known}")
+        keep = [index for index, clip in enumerate(self.clips) if clip.label in labels]
+        return self._kept(keep) if labels else self
 
     def _kept(self, keep: Sequence[int]) -> Bank:
         return Bank(

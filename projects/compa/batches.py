@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from core.audio.mel import ClapMel
 from core.audio.spectrum import to_db
 from core.scenes.algebra import Tree, hard_negatives, negatives, positives
 from core.scenes.bank import Bank
-from core.scenes.captions import TRAIN, draw_wording, phrase_book, write
+from core.scenes.captions import PAPER, TRAIN, Wording, draw_wording, embellish, phrase_book, write
 from core.scenes.compose import ClipMels, clip_mels, compose_mels
 from core.scenes.draw import SceneSource, voice_attributes
 from core.scenes.timeline import Scene
@@ -27,6 +27,7 @@ from projects.compa.model import FrontEnd, tokenize
 from projects.compa.objectives import Objective
 
 Batch = dict[str, Any]
+CONNECTIVES = {"paper": PAPER, "train": TRAIN}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,9 @@ class SceneMix:
     reversed_share: float = 0.25
     hard_negatives: int = 3
     cap: int = 7
+    sequence_share: float = 0.5  # of the operators
+    longer_share: float = 0.0  # of the captions: in a longer sentence that also tells of the background
+    connectives: Literal["paper", "train"] = "paper"  # lists of core.scenes.captions
 
 
 def bank_mels(bank: Bank, front_end: FrontEnd, mel: ClapMel) -> ClipMels:
@@ -72,6 +76,7 @@ def scene_source(
         sizes=mix.sizes,
         noise_db=mix.noise_db,
         twins=mix.twins,
+        sequence_share=mix.sequence_share,
         attribute_share=mix.attribute_share,
         attribute_kind="loudness" if mix.attribute_kind == "loudness" else "voices",
         rank=rank,
@@ -131,7 +136,7 @@ def scene_batches(
 
 @dataclass(frozen=True)
 class Texts:
-    """All texts of a batch, the captions first, and for each scene the places of its positives and negatives."""
+    """All texts of a batch, captions first, and the places of each scene's positives and negatives."""
 
     texts: list[str]
     positives: list[list[int]]
@@ -147,7 +152,7 @@ def write_texts(
     attributes: Mapping[str, tuple[str, str]],
     rng: np.random.Generator,
 ) -> Texts:
-    """Captions in one wording with their variants, every variant true or false of its timeline as it must be."""
+    """Captions in one wording with their variants, each true or false of its timeline as it must be."""
     captions: list[str] = []
     others: dict[str, int] = {}  # a text that occurs often is embedded once
     places: dict[str, list[list[int]]] = {"positives": [], "negatives": []}
@@ -156,7 +161,8 @@ def write_texts(
         good: tuple[Tree, ...] = ()
         bad: tuple[Tree, ...] = ()
         if objective == "hard_negatives":
-            strangers = [labels[int(i)] for i in rng.integers(len(labels), size=4)]
+            absent = [label for label in labels if label not in {event.label for event in scene.events}]
+            strangers = [absent[int(i)] for i in rng.integers(len(absent), size=4)]
             bad = hard_negatives(
                 tree, scene, rng=rng, k=mix.hard_negatives, attributes=attributes, others=strangers
             )
@@ -167,22 +173,28 @@ def write_texts(
             [tree, *good, *bad],
             book,
             rng=rng,
-            connectives=TRAIN,
+            connectives=CONNECTIVES[mix.connectives],
             reversed_share=mix.reversed_share,
             same_words=mix.same_words,
             parallel=any(event.label in attributes for event in scene.events),
         )
-        captions.append(write(tree, wording))
-        # The release contrasts sub-tree captions and the whole caption alike; here the whole one is added where
-        # a scene has no sub-tree, since every row needs a positive.
+        style = int(rng.integers(2**31)) if rng.random() < mix.longer_share else None
+        captions.append(_said(tree, wording, scene, style))
+        # A scene without sub-trees keeps its own caption as its positive: every row needs one.
         for kind, trees in (("positives", good or (tree,)), ("negatives", bad)):
             wanted = trees if objective != "contrastive" else ()
-            texts = [write(variant, wording) for variant in wanted]
+            texts = [_said(variant, wording, scene, style) for variant in wanted]
             places[kind].append([others.setdefault(text, len(others)) for text in texts])
     moved = {
         kind: [[place + len(captions) for place in row] for row in rows] for kind, rows in places.items()
     }
     return Texts([*captions, *others], moved["positives"], moved["negatives"])
+
+
+def _said(tree: Tree, wording: Wording, scene: Scene, style: int | None) -> str:
+    """The caption, in the longer sentence of number `style`, which all variants of a caption share."""
+    text = write(tree, wording)
+    return text if style is None else embellish(text, scene, rng=np.random.default_rng(style))
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:

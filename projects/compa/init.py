@@ -1,5 +1,5 @@
-"""Make the towers that every variant starts from. Reads: data/<profile>/ and shared_data/bank/<profile>; writes:
-checkpoints/<profile>/init/ with shape, tokenizer and weights.
+"""Make the towers that every variant starts from. Reads: data/<profile>/ and shared_data/bank/<profile>;
+writes: checkpoints/<profile>/init/ with shape, tokenizer and weights.
 
 At full size these are HTS-AT's AudioSet checkpoint and Flan-T5-large. Where no checkpoint is named, the audio
 tower is trained here on the bank's training clips to say which sounds occur in which part of a scene, as a
@@ -56,8 +56,8 @@ def init(config: Config, *, context: Context) -> None:
     for checkpoint in filter(None, (config.audio_checkpoint, config.text_checkpoint)):
         if not (context.root / checkpoint).exists():
             raise ModelError(
-                f"{checkpoint} is missing: `python -m core.data.doctor compa --profile {context.profile}` names its "
-                "source, licence and place"
+                f"{checkpoint} is missing: `python -m core.data.doctor compa --profile {context.profile}` "
+                "names its source, licence and place"
             )
     tokenizer_file = context.path("data", "tokenizer.json")
     identity = fingerprint(
@@ -98,7 +98,8 @@ class Detector(nn.Module):
     def __init__(self, model: Clap, outputs: int) -> None:
         super().__init__()
         self.audio = model.audio
-        self.classify = nn.Linear(model.audio_head[0].in_features, outputs)
+        config = model.audio.config
+        self.classify = nn.Linear(config.patch_embeds_hidden_size * 2 ** (len(config.depths) - 1), outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.classify(self.audio(input_features=features).pooler_output)
@@ -149,9 +150,8 @@ def train_detector(
     detector.eval()
     with torch.inference_mode():
         batch = _detection_batch(scenes, bank_mels(valid, front_end, mel), labels, config)
-        heard = (
-            detector(batch["features"]).view(len(scenes), len(labels), config.bins).amax(dim=2).argmax(dim=1)
-        )
+        logits = detector(batch["features"].to(model.log_scale.device)).cpu()
+    heard = logits.view(len(scenes), len(labels), config.bins).amax(dim=2).argmax(dim=1)
     truth = torch.tensor([labels.index(scene.events[0].label) for scene in scenes])
     scores = {"valid/accuracy": float((heard == truth).float().mean())}
     context.tracker.log_metrics(scores)

@@ -55,7 +55,7 @@ class Shape:
 
 
 def make_front_end(front_end: FrontEnd) -> ClapMel:
-    """The mel front end; float32 transforms, since features feed a network and are not compared bit by bit."""
+    """The mel front end; float32 transforms do for features that only feed a network."""
     return ClapMel(**asdict(front_end), transform=torch.float32)
 
 
@@ -71,7 +71,7 @@ def make_model(shape: Shape) -> Clap:
 
 
 def train_tokenizer(texts: Sequence[str], *, vocab_size: int) -> Tokenizer:
-    """A small tokenizer for a T5 tower (lower-cased, `</s>` at the end) from the captions that mini can write.
+    """A small tokenizer for a T5 tower (lower-cased, `</s>` at the end) from captions that mini can write.
 
     Byte-pair merges: the few hundred words of the scene grammar become one token each, where the unigram
     model of T5's own tokenizer, made for 32,000 pieces, leaves words of so small a text in letters.
@@ -93,9 +93,11 @@ def train_tokenizer(texts: Sequence[str], *, vocab_size: int) -> Tokenizer:
 def tokenize(
     tokenizer: Tokenizer, texts: Sequence[str], *, max_tokens: int, pad_to_max: bool
 ) -> tuple[Tensor, Tensor]:
-    """Token ids and mask, both (N, L) int64; L is `max_tokens` with `pad_to_max` (CompA pads to 77), else the longest."""
+    """Ids and mask, both (N, L) int64; L: the longest text, or with `pad_to_max` `max_tokens` (CompA: 77)."""
     tokenizer.enable_truncation(max_tokens)
-    tokenizer.enable_padding(pad_id=0, pad_token="<pad>", length=max_tokens if pad_to_max else None)
+    tokenizer.enable_padding(
+        pad_id=tokenizer.token_to_id("<pad>"), pad_token="<pad>", length=max_tokens if pad_to_max else None
+    )
     encoded = tokenizer.encode_batch(list(texts))
     return torch.tensor([e.ids for e in encoded]), torch.tensor([e.attention_mask for e in encoded])
 
@@ -111,7 +113,7 @@ def read_shape(folder: Path) -> tuple[Shape, Tokenizer]:
     if not (folder / "shape.json").is_file():
         raise ModelError(f"no shape.json in {folder}: run `dvc repro projects/compa/dvc.yaml:init` first")
     raw: dict[str, Any] = json.loads((folder / "shape.json").read_text(encoding="utf-8"))
-    audio = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.pop("audio").items()}
+    audio: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.pop("audio").items()}
     shape = Shape(
         front_end=FrontEnd(**raw.pop("front_end")),
         audio=AudioTower(**audio),

@@ -1,8 +1,8 @@
-"""Embed the test sets with one variant. Reads: data/<profile>/features, checkpoints/<profile>/<variant> and the
-data sets' texts; writes: predictions/<profile>/<variant>/<data set>.jsonl, one line an item, small enough for git.
+"""Embed the test sets with one variant. Reads: data/<profile>/features, checkpoints/<profile>/<variant> and
+the data sets' texts; writes: predictions/<profile>/<variant>/<data set>.jsonl, one line an item.
 
-A line holds what any protocol needs: similarities (CompA), ranks (retrieval), the rank of the right class or the
-class scores (zero-shot), each per seed.
+A line holds what any protocol needs and stays small enough for git: similarities (CompA), ranks (retrieval),
+the rank of the right class or the class scores (zero-shot), each per seed.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Embedder:
             names += keys
             for model, rows in zip(self.models, out):
                 device = model.log_scale.device
-                heard = torch.from_numpy(np.ascontiguousarray(features)).to(device)
+                heard = torch.from_numpy(np.array(features)).to(device)
                 embedded = model.embed_audio(heard, torch.from_numpy(np.ascontiguousarray(longer)).to(device))
                 rows.append(F.normalize(embedded, dim=1).float().cpu())
         return names, np.stack([torch.cat(rows).numpy() for rows in out])
@@ -132,6 +132,7 @@ def predict(config: Config, *, context: Context) -> None:
         write_text_atomic(out / "not_run.txt", reason + "\n")
         print(f"{context.variant} {reason} ({type(missing).__name__})")
         return
+    (out / "not_run.txt").unlink(missing_ok=True)
     for name in config.comparisons:
         _write(out / f"{name}.jsonl", compare(embedder, name))
     for name in config.retrieval:
@@ -158,7 +159,7 @@ def predict(config: Config, *, context: Context) -> None:
 
 def make_embedder(config: Config, *, context: Context) -> Embedder:
     """Load every seed's model. Raises FileNotFoundError when public weights are not there."""
-    shared = {
+    shared: dict[str, Any] = {
         "features": context.path("data", "features"),
         "datasets": context.root / "shared_data" / "datasets" / context.profile,
         "batch_size": config.batch_size,
@@ -222,7 +223,7 @@ def retrieve(
 def classify(
     embedder: Embedder, name: str, classes: Sequence[str], *, prompt: str
 ) -> Iterator[dict[str, Any]]:
-    """Zero-shot: per item and seed the rank of the right class; for several labels the score of every class."""
+    """Zero-shot: per item and seed the right class's rank; for several labels the score of every class."""
     if len(set(classes)) < len(classes):
         raise ModelError(
             f"{name}: the label set holds duplicates: {sorted({c for c in classes if classes.count(c) > 1})}"

@@ -1,5 +1,5 @@
-"""Make ready what every variant shares. Reads: bank and data sets of the profile; writes: data/<profile>/ with
-the tokenizer, the log-mels of every test clip and the contamination report.
+"""Make ready what every variant shares. Reads: bank and data sets of the profile; writes: data/<profile>/
+with the tokenizer, the log-mels of every test clip and the contamination report.
 
 Test audio is decoded and analysed once; every variant and seed is then evaluated on the same arrays.
 """
@@ -21,7 +21,7 @@ from core.data.manifest import manifest_of
 from core.data.parquet import read_dataset
 from core.files import write_json, write_text_atomic
 from core.scenes.bank import Bank, read_bank
-from core.scenes.captions import TRAIN, draw_wording, phrase_book, write
+from core.scenes.captions import CARRIERS, NOISY, PAPER, QUIET, TRAIN, draw_wording, phrase_book, write
 from core.scenes.draw import SceneSource
 from core.stage import Context, progress
 from projects.compa.model import FrontEnd, ModelError, make_front_end, train_tokenizer
@@ -96,10 +96,12 @@ def make_tokenizer(bank: Bank, config: Config, *, root: Path) -> Tokenizer:
     rng = np.random.default_rng(config.seed)
     source = SceneSource(bank=bank, seed=config.seed, attribute_share=0.2)
     drawn = source.draw(0, config.tokenizer_captions)
+    words = [PAPER, TRAIN]  # both grammars, so that a change of connectives needs no other tokenizer
     texts = [
-        write(tree, draw_wording([tree], book, rng=rng, connectives=TRAIN, same_words=0.25))
-        for _, tree in drawn
+        write(tree, draw_wording([tree], book, rng=rng, connectives=words[place % 2], same_words=0.25))
+        for place, (_, tree) in enumerate(drawn)
     ]
+    texts += [carrier.format(clause) for carrier in CARRIERS for clause in (*NOISY, *QUIET)] * 40
     texts += [f"this is a sound of {label.replace('_', ' ')}" for label in book]
     return train_tokenizer(texts, vocab_size=config.vocab_size)
 

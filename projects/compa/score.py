@@ -1,11 +1,12 @@
-"""Score the predictions. Reads: predictions/<profile>/<variant>/*.jsonl; writes: results/<profile>/<table>.json
-with item scores beside them, and shuffle.png.
+"""Score the predictions. Reads: predictions/<profile>/<variant>/*.jsonl; writes: results/<profile>/ with a
+JSON per table, its item scores beside it, and shuffle.png.
 
 Needs neither model nor audio: anyone can score again, or score by another protocol.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ def score(config: Config, *, context: Context) -> None:
             continue
         for path in sorted(folder.glob("*.jsonl")):
             for table, result in score_file(path, row=row, scale=context.profile, triplets=config.triplets):
+                # the diagnostic compares: it needs the same captions shuffled
+                if table == "shuffle" and not _shuffled(path).is_file():
+                    continue
                 tables[table].append(result)
     derived = chance(context, config)
     for table, results in tables.items():
@@ -64,9 +68,10 @@ def score(config: Config, *, context: Context) -> None:
             write_cells(context.path("results"), table, cells, items)
             context.tracker.log_metrics({f"{c.row}.{c.column}": c.value for c in cells})
             context.tracker.log_artifact(context.path("results", f"{table}.json"))
-    figure = context.path("results", "shuffle.png")
-    draw_shuffle([cell for cell, _ in tables["shuffle"]], figure)
-    context.tracker.log_artifact(figure)
+    if tables["shuffle"]:
+        figure = context.path("results", "shuffle.png")
+        draw_shuffle([cell for cell, _ in tables["shuffle"]], figure)
+        context.tracker.log_artifact(figure)
 
 
 def score_file(
@@ -137,15 +142,10 @@ def map_cell(row: str, lines: Sequence[Mapping[str, Any]], classes: Sequence[str
     values, replicates = [], []
     for seed_scores in scores:
         values.append(100 * macro_average_precision(seed_scores, labels).value)
-        replicates.append(
-            100
-            * bootstrap_statistic(
-                lambda counts, s=seed_scores: macro_ap_replicates(s, labels, counts),
-                len(lines),
-                seed=dataset_seed("fsd50k"),
-                replicates=REPLICATES,
-            )
-        )
+        statistic = functools.partial(macro_ap_replicates, seed_scores, labels)
+        seed = dataset_seed("fsd50k")
+        drawn = bootstrap_statistic(statistic, len(lines), seed=seed, replicates=REPLICATES)
+        replicates.append(100 * drawn)
     low, high = percentile_interval(np.mean(replicates, axis=0))
     cell = Cell(
         row=row,
@@ -186,7 +186,7 @@ def chance(context: Context, config: Config) -> list[Cell]:
                 n=n,
                 seeds=(value,),
                 scale=context.profile,
-                protocol=f"expectation for independent similarities, {n - triplets} pairs and {triplets} triplets",
+                protocol=f"expectation for independent scores, {n - triplets} pairs, {triplets} triplets",
             )
             made.append(cell)
     return made
@@ -227,6 +227,11 @@ def ranks_of(lines: Sequence[Mapping[str, Any]]) -> list[Ranks]:
         )
         for seed in range(len(lines[0]["text_to_audio"]))
     ]
+
+
+def _shuffled(path: Path) -> Path:
+    """Where the predictions on shuffled captions lie; the file itself where it holds those."""
+    return path.with_name(f"{path.stem.removesuffix('_shuffled')}_shuffled.jsonl")
 
 
 def draw_shuffle(cells: Sequence[Cell], path: Path) -> None:

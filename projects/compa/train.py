@@ -19,21 +19,22 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 
+from core.audio.read import read_audio
 from core.checkpoints import load_model, save_model
 from core.data.loader import caption_batches
 from core.data.parquet import read_dataset
 from core.encoders.clap import Clap
 from core.history import History
 from core.losses.contrastive import Masking
+from core.metrics.compa import compa_scores
 from core.metrics.retrieval import retrieval_ranks, retrieval_scores
 from core.optimisation import TrainingOptions
 from core.resume import close_folder, fingerprint, open_folder
 from core.scenes.bank import Bank, read_bank
-from core.scenes.captions import TRAIN, draw_wording, phrase_book, write
-from core.scenes.draw import voice_attributes
+from core.scenes.benchmarks import compa_order
 from core.stage import Context, seed_all
 from core.training import fit
-from projects.compa.batches import Batch, SceneMix, bank_mels, log_mels, scene_batches, scene_source
+from projects.compa.batches import CONNECTIVES, Batch, SceneMix, bank_mels, scene_batches
 from projects.compa.model import Shape, make_front_end, make_model, read_shape, tokenize, weights_of
 from projects.compa.objectives import Objective, compa_loss
 
@@ -84,13 +85,21 @@ def train(config: Config, *, context: Context) -> None:
         positives_as=config.positives_as,
         gather=config.gather,
     )
+    # The start weights can be the same with another tokenizer or front end, so these count as well.
+    shared = context.root / "shared_data"
+    inputs = [
+        context.path("checkpoints", "init", "shape.json"),
+        context.path("checkpoints", "init", "tokenizer.json"),
+        shared / "bank" / context.profile / "bank.json",
+        *(shared / "datasets" / context.profile / name / "info.json" for name in config.train_sets),
+    ]
     for seed in config.seeds:
         folder = context.path("checkpoints", str(context.variant), f"seed{seed}")
         start = weights_of(context.path("checkpoints"), config.parent, seed)
         identity = fingerprint(
             context.root,
             config=asdict(config) | {"seeds": seed},
-            inputs=[start, context.root / "shared_data" / "bank" / context.profile / "bank.json"],
+            inputs=[start, *inputs],
             code=[context.root / "core", context.folder],
         )
         if open_folder(folder, identity):
@@ -119,7 +128,7 @@ def batch_source(
 ) -> Callable[[int], Callable[[int], Iterator[Batch]]]:
     """seed -> batches(step), from scenes or from caption data sets."""
     mel = make_front_end(shape.front_end)
-    text = {"max_tokens": shape.text.max_tokens, "pad_to_max": shape.pooling == "padded"}
+    text: dict[str, Any] = {"max_tokens": shape.text.max_tokens, "pad_to_max": shape.pooling == "padded"}
     if config.source == "scenes":
         part = bank.split("train")
         mels = bank_mels(part, shape.front_end, mel)
@@ -158,7 +167,9 @@ def batch_source(
             front_end = mel.to(state.device)
             nothing = torch.empty(config.batch_size // state.num_processes, 0, dtype=torch.int64)
             for batch in source(step):
-                heard = front_end(batch.waveforms, seed=seed, items=batch.ids)
+                # another crop of a long clip at every step, the same one when a run is resumed
+                heard = front_end(batch.waveforms, seed=hash((seed, step)), items=batch.ids)
+                step += 1
                 ids, mask = tokenize(tokenizer, batch.captions, **text)
                 yield {
                     "ids": list(batch.ids),
@@ -178,55 +189,46 @@ def batch_source(
 def validation(
     bank: Bank, shape: Shape, tokenizer: Tokenizer, config: Config
 ) -> Callable[[torch.nn.Module], dict[str, float]] | None:
-    """Order group score and retrieval on scenes of the validation split; test items are never looked at."""
+    """CompA-order and retrieval on mixtures of the validation clips; test items are never looked at."""
     part = bank.split("valid")
-    if config.source != "scenes" or not part.clips or config.validation_scenes == 0:
+    if config.source != "scenes" or config.validation_scenes == 0:
         return None
     front_end = shape.front_end
-    mix = replace(config.mix, twins=True, sizes=(1.0,), attribute_share=0.0)
-    source = scene_source(part, mix, seconds=front_end.max_seconds, seed=10**6, rank=0, world=1)
-    drawn = source.draw(0, 2 * config.validation_scenes)
-    mels = bank_mels(part, front_end, make_front_end(front_end))
-    features = log_mels([scene for scene, _ in drawn], mels, front_end)
-    book = phrase_book(part)
-    rng = np.random.default_rng(0)
-    captions: list[str] = []
-    for first, second in zip(drawn[::2], drawn[1::2]):
-        wording = draw_wording(
-            [first[1], second[1]],
-            book,
-            rng=rng,
-            connectives=TRAIN,
-            same_words=config.mix.same_words,
-            reversed_share=config.mix.reversed_share,
-            parallel=bool(set(voice_attributes(part)) & {event.label for event in first[0].events}),
+    rows = list(
+        compa_order(
+            part,
+            n=config.validation_scenes,
+            seed=0,
+            triplet_share=0.0,
+            duration=front_end.max_seconds,
+            noise_db=config.mix.noise_db,
+            connectives=CONNECTIVES[config.mix.connectives],
+            name="validation",
         )
-        captions += [write(first[1], wording), write(second[1], wording)]
+    )
+    audios = [row[f"{kind}_audio"]["bytes"] for row in rows for kind in ("pair", "reversed")]
+    waves = [read_audio(content, sample_rate=front_end.sample_rate)[0] for content in audios]
+    heard = make_front_end(front_end)(waves, items=[str(i) for i in range(len(waves))])
+    captions = [row[f"{kind}_caption"] for row in rows for kind in ("pair", "reversed")]
     ids, mask = tokenize(
         tokenizer, captions, max_tokens=shape.text.max_tokens, pad_to_max=shape.pooling == "padded"
     )
+    order = np.zeros((len(rows), 3, 3))
 
     def evaluate(model: torch.nn.Module) -> dict[str, float]:
         assert isinstance(model, Clap)
         device = model.log_scale.device
-        audio = F.normalize(model.embed_audio(features.to(device)), dim=1)
-        text = F.normalize(model.embed_text(ids.to(device), mask.to(device)), dim=1)
-        pairs = torch.einsum(
-            "nid,njd->nij", text.view(-1, 2, text.shape[1]), audio.view(-1, 2, audio.shape[1])
-        )
-        own, other = pairs[:, [0, 1], [0, 1]], pairs[:, [0, 1], [1, 0]]
-        hears = (own > pairs[:, [1, 0], [0, 1]]).all(dim=1)
-        reads = (own > other).all(dim=1)
-        firsts = np.arange(0, len(text), 2)  # one of each pair of twins: their captions share their words
-        ranks = retrieval_ranks(
-            text[firsts].float().cpu().numpy(), audio[firsts].float().cpu().numpy(), np.arange(len(firsts))
-        )
+        a = F.normalize(model.embed_audio(heard.input_features.to(device), heard.is_longer.to(device)), dim=1)
+        t = F.normalize(model.embed_text(ids.to(device), mask.to(device)), dim=1)
+        audio, text = a.float().cpu().numpy(), t.float().cpu().numpy()
+        order[:, :2, :2] = np.einsum("nid,njd->nij", *(x.reshape(len(rows), 2, -1) for x in (text, audio)))
+        scores = compa_scores(order, np.zeros(len(rows), dtype=bool), triplets="paper")
+        # One audio of each row: the other has the same sounds.
+        ranks = retrieval_ranks(text[::2], audio[::2], np.arange(len(rows)))
+        recalls = retrieval_scores(ranks)
         return {
-            "valid/text": float(hears.float().mean()),
-            "valid/audio": float(reads.float().mean()),
-            "valid/group": float((hears & reads).float().mean()),
-            "valid/t2a_r1": float(np.mean(retrieval_scores(ranks)["t2a_r1"])),
-            "valid/t2a_r10": float(np.mean(retrieval_scores(ranks)["t2a_r10"])),
+            **{f"valid/{name}": float(np.mean(values)) for name, values in scores.items()},
+            **{f"valid/{name}": float(np.mean(recalls[name])) for name in ("t2a_r1", "t2a_r10", "a2t_r1")},
         }
 
     return evaluate
