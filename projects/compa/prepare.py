@@ -22,7 +22,7 @@ from core.data.parquet import read_dataset
 from core.files import write_json, write_text_atomic
 from core.scenes.bank import Bank, read_bank
 from core.scenes.captions import CARRIERS, NOISY, PAPER, QUIET, TRAIN, draw_wording, phrase_book, write
-from core.scenes.draw import SceneSource
+from core.scenes.draw import SceneSource, voice_attributes
 from core.stage import Context, progress
 from projects.compa.model import FrontEnd, ModelError, make_front_end, train_tokenizer
 
@@ -94,7 +94,12 @@ def make_tokenizer(bank: Bank, config: Config, *, root: Path) -> Tokenizer:
         return Tokenizer.from_file(str(path))
     book = phrase_book(bank)
     rng = np.random.default_rng(config.seed)
-    source = SceneSource(bank=bank, seed=config.seed, attribute_share=0.2)
+    source = SceneSource(
+        bank=bank,
+        seed=config.seed,
+        attribute_share=0.2,
+        attribute_kind="voices" if voice_attributes(bank) else "loudness",
+    )
     drawn = source.draw(0, config.tokenizer_captions)
     words = [PAPER, TRAIN]  # both grammars, so that a change of connectives needs no other tokenizer
     texts = [

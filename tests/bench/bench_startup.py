@@ -29,7 +29,7 @@ def test_import_of_the_stage_runner(record: Callable[..., None]) -> None:
     bare = fastest([sys.executable, "-c", "pass"])
     ours = fastest([sys.executable, "-c", "import core.stage"]) - bare
     torch = fastest([sys.executable, "-c", "import torch"], times=2) - bare
-    record("import core.stage (peer: import torch)", torch / ours, ours, torch, "s", "ours < 0.5 s")
+    record("import core.stage (peer: import torch)", torch / ours, ours, torch, "s", target="ours < 0.5")
 
 
 def test_repro_with_nothing_to_do(record: Callable[..., None]) -> None:
@@ -37,4 +37,11 @@ def test_repro_with_nothing_to_do(record: Callable[..., None]) -> None:
         [sys.executable, "-m", "dvc", "repro", "--allow-missing", "--dry", "projects/compa"], times=3
     )
     version = fastest([sys.executable, "-m", "dvc", "--version"], times=3)
-    record("dvc repro, nothing to do (peer: dvc --version)", version / ours, ours, version, "s", "ours < 4 s")
+    record(
+        "dvc repro, nothing to do (peer: dvc --version)",
+        version / ours,
+        ours,
+        version,
+        "s",
+        target="ours < 4",
+    )

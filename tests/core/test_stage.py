@@ -44,8 +44,9 @@ def work(config: Config, *, context: Context) -> None:
             if i > 3:
                 time.sleep(0.05)
     torch = "torch" in sys.modules
-    print(context.paper, context.stage, context.variant, context.profile, context.seed, torch)
-    print(context.path("results", "a").relative_to(context.root), random.random())
+    who = f"{context.paper} {context.stage} {context.variant} {context.profile} {context.seed} {torch}"
+    where = context.path("results", "a").relative_to(context.root)
+    sys.stdout.write(f"{who}\\n{where} {random.random()}\\n")  # in one piece
 
 if __name__ == "__main__":
     from core.stage import run
