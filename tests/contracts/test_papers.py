@@ -129,9 +129,11 @@ def test_configuration_fills_the_stage(call: Call, profile: str) -> None:
 
 
 @pytest.mark.parametrize("path", CONFS, ids=name)
-def test_configuration_file_holds_no_interpolation_and_no_dead_section(path: Path) -> None:
+def test_configuration_file_holds_no_interpolation_alias_or_dead_section(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "${" not in text, "DVC does not resolve ${...} in parameter files"
+    aliases = [event for event in yaml.parse(text) if isinstance(event, yaml.AliasEvent)]
+    assert not aliases, "`dvc exp run -S` silently leaves parameters under YAML aliases as they were"
     stages = {call.stage for call in CALLS if call.folder == path.parents[1]}
     assert set(yaml.safe_load(text)) <= stages
     for stage in stages:
