@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core import machine
+from core.dvc_deps import closure
 from core.files import write_json
 
 WAIT_SECONDS = 120.0
@@ -19,13 +20,18 @@ WAIT_SECONDS = 120.0
 def fingerprint(
     root: Path, *, config: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[Path]
 ) -> str:
-    """One hash of a configuration, of input files and of all Python files under the `code` folders."""
+    """One hash of a configuration, of input files and of the `code` files (see `imported_files`)."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    sources = sorted(path for folder in code for path in folder.rglob("*.py"))
-    for path in [*sources, *inputs]:
+    for path in [*sorted(code), *inputs]:
         digest.update(str(path.relative_to(root)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def imported_files(file: str, *, root: Path) -> list[Path]:
+    """The module at `file` (a stage's `__file__`) and all it imports in the repository: DVC's code deps."""
+    module = ".".join(Path(file).resolve().relative_to(root.resolve()).with_suffix("").parts)
+    return [root / name for name in closure(module, root=root)]
 
 
 def open_folder(folder: Path, identity: str) -> bool:

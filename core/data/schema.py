@@ -39,6 +39,24 @@ CLASSIFIED = Features(
     {"id": _TEXT, "audio": _AUDIO, "label": _TEXT, "fold": Value("int32"), "clips": List(_TEXT)}
 )
 MULTILABEL = Features({"id": _TEXT, "audio": _AUDIO, "labels": List(_TEXT), "clips": List(_TEXT)})
+QUESTIONS = Features(
+    {"id": _TEXT, "audio": _AUDIO, "question": _TEXT, "answers": List(_TEXT), "clips": List(_TEXT)}
+)
+NOTES = Features({"id": _TEXT, "audio": _AUDIO, "instrument": _TEXT, "source": _TEXT, "clips": List(_TEXT)})
+# One row an audio. `key` is what a right answer states, of the `options` that the question leaves open; both
+# are empty where only a judge can tell. onset and offset are seconds.
+INSTRUCTED = Features(
+    {
+        "id": _TEXT,
+        "audio": _AUDIO,
+        "caption": _TEXT,
+        "events": List({"label": _TEXT, "onset": Value("float32"), "offset": Value("float32")}),
+        "questions": List(
+            {"instruction": _TEXT, "output": _TEXT, "task": _TEXT, "key": _TEXT, "options": List(_TEXT)}
+        ),
+        "clips": List(_TEXT),
+    }
+)
 
 SCHEMAS: Mapping[str, Features] = {
     "compa_order": COMPARISON,
@@ -49,6 +67,17 @@ SCHEMAS: Mapping[str, Features] = {
     "urbansound8k": CLASSIFIED,
     "vggsound": CLASSIFIED,
     "fsd50k": MULTILABEL,
+    "dcase2017": MULTILABEL,
+    "vocalsound": CLASSIFIED,
+    "tut2017": CLASSIFIED,
+    "beijing_opera": CLASSIFIED,
+    "nsynth": NOTES,
+    "gtzan": CLASSIFIED,
+    "medley_solos": CLASSIFIED,
+    "audioset": MULTILABEL,
+    "clothoaqa": QUESTIONS,
+    "openaqa": INSTRUCTED,
+    "compa_r": INSTRUCTED,
 }
 
 
@@ -87,6 +116,9 @@ def problems(table: pa.Table) -> dict[str, list[str]]:
         note("audio without caption", (i for i, (a, c) in enumerate(pairs) if a and not c))
         if stem != "triplet_":
             note("no audio bytes", (i for i, (a, c) in enumerate(pairs) if not a and not c))
+    for column in ("question", "answers", "instrument", "source", "questions"):
+        if column in table.column_names:
+            note(f"no {column}", (i for i, ok in enumerate(_has_text(table[column])) if not ok))
     for column in {"label", "labels"} & set(table.column_names):
         note("no label", (i for i, ok in enumerate(_has_text(table[column])) if not ok))
     return found
@@ -114,10 +146,16 @@ def _has_bytes(column: pa.ChunkedArray) -> list[bool]:
 
 
 def _has_text(column: pa.ChunkedArray) -> list[bool]:
-    """True where a text is not blank, or a list is not empty and none of its texts is blank."""
+    """True where a text is not blank, or a list is not empty and none of its texts is blank.
+
+    Of a list of questions the instruction counts.
+    """
     values = column.to_pylist()
     return [
-        bool(value)
-        and all(bool(text and text.strip()) for text in ([value] if isinstance(value, str) else value))
-        for value in values
+        bool(value) and all(map(_is_text, [value] if isinstance(value, str) else value)) for value in values
     ]
+
+
+def _is_text(value: object) -> bool:
+    text = value.get("instruction") if isinstance(value, Mapping) else value
+    return isinstance(text, str) and bool(text.strip())

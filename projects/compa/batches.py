@@ -17,13 +17,13 @@ from tokenizers import Tokenizer
 
 from core.audio.mel import ClapMel
 from core.audio.spectrum import to_db
+from core.encoders.clap_folder import FrontEnd, tokenize
 from core.scenes.algebra import Tree, hard_negatives, negatives, positives
 from core.scenes.bank import Bank
 from core.scenes.captions import PAPER, TRAIN, Wording, draw_wording, embellish, phrase_book, write
 from core.scenes.compose import ClipMels, clip_mels, compose_mels
 from core.scenes.draw import SceneSource, voice_attributes
 from core.scenes.timeline import Scene
-from projects.compa.model import FrontEnd, tokenize
 from projects.compa.objectives import Objective
 
 Batch = dict[str, Any]

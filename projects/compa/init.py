@@ -21,15 +21,15 @@ from torch import Tensor, nn
 
 from core.checkpoints import save_model
 from core.encoders.clap import Clap, load_htsat, load_t5
+from core.encoders.clap_folder import ModelError, Shape, make_front_end, make_model, write_shape
 from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, open_folder
+from core.resume import close_folder, fingerprint, imported_files, open_folder
 from core.scenes.bank import Bank, read_bank
 from core.scenes.compose import ClipMels
 from core.scenes.timeline import Scene
 from core.stage import Context, seed_all
 from core.training import fit
 from projects.compa.batches import SceneMix, bank_mels, log_mels, scene_source
-from projects.compa.model import ModelError, Shape, make_front_end, make_model, write_shape
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def init(config: Config, *, context: Context) -> None:
         context.root,
         config=asdict(config),
         inputs=[tokenizer_file, context.root / "shared_data" / "bank" / context.profile / "bank.json"],
-        code=[context.root / "core", context.folder],
+        code=imported_files(__file__, root=context.root),
     )
     if open_folder(out, identity):
         print(f"{out} is complete")

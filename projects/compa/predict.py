@@ -22,11 +22,7 @@ from core.audio.read import read_audio
 from core.checkpoints import load_model
 from core.data.parquet import read_dataset, read_info
 from core.encoders.clap import Clap, load_laion
-from core.files import write_json, write_text_atomic
-from core.metrics.retrieval import retrieval_ranks
-from core.scenes.captions import shuffle_words
-from core.stage import Context, progress
-from projects.compa.model import (
+from core.encoders.clap_folder import (
     FrontEnd,
     ModelError,
     Shape,
@@ -36,6 +32,10 @@ from projects.compa.model import (
     tokenize,
     weights_of,
 )
+from core.files import write_json, write_text_atomic
+from core.metrics.retrieval import retrieval_ranks
+from core.scenes.captions import shuffle_words
+from core.stage import Context, progress
 
 COMPARISONS = ("pair", "reversed", "triplet")
 DIGITS = 6  # kept of a similarity: far below any difference that decides an item
@@ -88,7 +88,7 @@ class Embedder:
         """(row id, column) of every test audio and its embeddings (S, N, D)."""
         names: list[tuple[str, str]] = []
         out: list[list[torch.Tensor]] = [[] for _ in self.models]
-        for keys, features, longer in progress(list(self._mels(name)), desc=f"embed {name}", unit="batch"):
+        for keys, features, longer in progress(self._mels(name), desc=f"embed {name}", unit="batch"):
             names += keys
             for model, rows in zip(self.models, out):
                 device = model.log_scale.device

@@ -15,16 +15,17 @@ import numpy as np
 import pandas as pd
 from tokenizers import Tokenizer
 
+from core.arrays import array_writer
 from core.audio.read import read_many
 from core.data.contamination import check_contamination
 from core.data.manifest import manifest_of
 from core.data.parquet import read_dataset
+from core.encoders.clap_folder import FrontEnd, ModelError, make_front_end, train_tokenizer
 from core.files import write_json, write_text_atomic
 from core.scenes.bank import Bank, read_bank
 from core.scenes.captions import CARRIERS, NOISY, PAPER, QUIET, TRAIN, draw_wording, phrase_book, write
 from core.scenes.draw import SceneSource, voice_attributes
 from core.stage import Context, progress
-from projects.compa.model import FrontEnd, ModelError, make_front_end, train_tokenizer
 
 AUDIO = ("pair_audio", "reversed_audio", "triplet_audio", "audio")
 
@@ -119,23 +120,19 @@ def features(folder: Path, out: Path, *, front_end: FrontEnd, batch_size: int) -
     mel = make_front_end(front_end)
     columns = [c for c in read_dataset(folder).column_names if c in AUDIO]
     index: list[tuple[str, str]] = []
-    mels: list[np.ndarray] = []
-    longer: list[np.ndarray] = []
-    for names, contents in progress(
-        list(_in_batches(folder, columns, batch_size)), desc=f"analyse {folder.name}", unit="batch"
-    ):
-        read = read_many(
-            contents,
-            sample_rate=front_end.sample_rate,
-            names=[f"{folder.name} {row} {column}" for row, column in names],
-        )
-        heard = mel([waveform for waveform, _ in read], items=[row for row, _ in names])
-        mels.append(heard.input_features.numpy())
-        longer.append(heard.is_longer.numpy())
-        index += names
-    out.mkdir(parents=True, exist_ok=True)
-    _save(out / "audio.npy", np.concatenate(mels))
-    _save(out / "longer.npy", np.concatenate(longer))
+    with array_writer(out / "audio.npy") as mels, array_writer(out / "longer.npy", dtype=bool) as longer:
+        for names, contents in progress(
+            _in_batches(folder, columns, batch_size), desc=f"analyse {folder.name}", unit="batch"
+        ):
+            read = read_many(
+                contents,
+                sample_rate=front_end.sample_rate,
+                names=[f"{folder.name} {row} {column}" for row, column in names],
+            )
+            heard = mel([waveform for waveform, _ in read], items=[row for row, _ in names])
+            mels.append(heard.input_features.numpy())
+            longer.append(heard.is_longer.numpy())
+            index += names
     write_json(out / "index.json", index)
     return len(index)
 
@@ -156,17 +153,6 @@ def _in_batches(
             names, contents = [], []
     if names:
         yield names, contents
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    """An array, whole or not at all."""
-    import io
-
-    from core.files import write_bytes_atomic
-
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    write_bytes_atomic(path, buffer.getvalue())
 
 
 if __name__ == "__main__":

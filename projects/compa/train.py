@@ -24,18 +24,18 @@ from core.checkpoints import load_model, save_model
 from core.data.loader import caption_batches
 from core.data.parquet import read_dataset
 from core.encoders.clap import Clap
+from core.encoders.clap_folder import Shape, make_front_end, make_model, read_shape, tokenize, weights_of
 from core.history import History
 from core.losses.contrastive import Masking
 from core.metrics.compa import compa_scores
 from core.metrics.retrieval import retrieval_ranks, retrieval_scores
 from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, open_folder
+from core.resume import close_folder, fingerprint, imported_files, open_folder
 from core.scenes.bank import Bank, read_bank
 from core.scenes.benchmarks import compa_order
 from core.stage import Context, seed_all
 from core.training import fit
 from projects.compa.batches import CONNECTIVES, Batch, SceneMix, bank_mels, scene_batches
-from projects.compa.model import Shape, make_front_end, make_model, read_shape, tokenize, weights_of
 from projects.compa.objectives import Objective, compa_loss
 
 
@@ -100,7 +100,7 @@ def train(config: Config, *, context: Context) -> None:
             context.root,
             config=asdict(config) | {"seeds": seed},
             inputs=[start, *inputs],
-            code=[context.root / "core", context.folder],
+            code=imported_files(__file__, root=context.root),
         )
         if open_folder(folder, identity):
             print(f"{context.variant} seed {seed} is complete")

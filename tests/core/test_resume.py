@@ -9,7 +9,7 @@ import pytest
 
 from core import resume
 from core.checkpoints import commit_checkpoint, draft_path
-from core.resume import close_folder, fingerprint, open_folder
+from core.resume import close_folder, fingerprint, imported_files, open_folder
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def identity(root: Path, *, inputs: tuple[str, ...] = ("bank.json",), **config: 
         root,
         config={"steps": 3, **config},
         inputs=[root / name for name in inputs],
-        code=[root / "core", root / "projects"],
+        code=[*root.glob("core/**/*.py"), *root.glob("projects/**/*.py")],
     )
 
 
@@ -62,6 +62,14 @@ def test_fingerprint_does_not_depend_on_where_the_repository_lies(repository: Pa
     elsewhere = tmp_path.parent / f"{tmp_path.name}-moved"
     repository.rename(elsewhere)
     assert identity(elsewhere) == first
+
+
+def test_imported_files_are_the_import_closure() -> None:
+    root = Path(__file__).parents[2]
+    names = [
+        path.relative_to(root).as_posix() for path in imported_files(str(root / "core/cells.py"), root=root)
+    ]
+    assert names == ["core/cells.py", "core/files.py"]
 
 
 def checkpoint(folder: Path, step: int) -> Path:

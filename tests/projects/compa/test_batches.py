@@ -13,6 +13,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from core.encoders.clap_folder import Shape, make_front_end, tokenize
 from core.scenes.algebra import holds
 from core.scenes.bank import Bank
 from core.scenes.captions import parse_caption, phrase_book
@@ -28,7 +29,6 @@ from projects.compa.batches import (
     scene_source,
     write_texts,
 )
-from projects.compa.model import Shape, make_front_end, tokenize
 from projects.compa.objectives import Objective
 
 TWINS = SceneMix(twins=True, attribute_share=0.3, same_words=0.4, reversed_share=0.4, connectives="train")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from core.encoders.clap import Clap
+from core.encoders.clap_folder import Shape, make_model
 from core.losses.contrastive import hard_negative_loss, info_nce, modular_loss
-from projects.compa.model import Shape, make_model
 from projects.compa.objectives import Objective, compa_loss
 
 POSITIVES = torch.tensor([[4, 5], [5, -1], [6, -1], [4, 6]])

@@ -15,12 +15,12 @@ import torch
 from core import tracking
 from core.cells import read_cells
 from core.checkpoints import load_model
+from core.encoders.clap_folder import ModelError, Shape, make_model, read_shape, weights_of
 from core.history import History, read_history
 from core.optimisation import TrainingOptions
 from core.stage import Context
 from projects.compa import init, predict, prepare, score, train
 from projects.compa.batches import SceneMix
-from projects.compa.model import ModelError, Shape, make_model, read_shape, weights_of
 from projects.compa.objectives import compa_loss
 from shared_data import bank as banks
 from shared_data import datasets
@@ -347,7 +347,7 @@ def test_similarities_are_those_of_the_model(scored: Path) -> None:
     from datasets import Dataset
 
     from core.data.parquet import read_dataset
-    from projects.compa.model import tokenize
+    from core.encoders.clap_folder import tokenize
 
     shape, tokenizer = read_shape(folder(scored, "checkpoints", "mini", "init"))
     model = predict.load_variant(shape, weights_of(folder(scored, "checkpoints", "mini"), "compa_clap", 0))

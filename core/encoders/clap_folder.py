@@ -1,4 +1,4 @@
-"""A CLAP of this paper on disk: shape.json and tokenizer.json in `init`, weights per variant and seed."""
+"""A CLAP on disk: shape.json and tokenizer.json in `init`, weights per variant and seed."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def write_shape(folder: Path, shape: Shape, tokenizer: Tokenizer) -> None:
 def read_shape(folder: Path) -> tuple[Shape, Tokenizer]:
     """What `write_shape` wrote. Raises ModelError when it is not there."""
     if not (folder / "shape.json").is_file():
-        raise ModelError(f"no shape.json in {folder}: run `dvc repro projects/compa/dvc.yaml:init` first")
+        raise ModelError(f"no shape.json in {folder}: run the stage that makes it first")
     raw: dict[str, Any] = json.loads((folder / "shape.json").read_text(encoding="utf-8"))
     audio: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.pop("audio").items()}
     shape = Shape(

@@ -11,9 +11,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from core.scenes.bank import Bank
-from core.scenes.captions import TRAIN, phrase_book
-from projects.compa.model import (
+from core.encoders.clap_folder import (
     FrontEnd,
     ModelError,
     Shape,
@@ -24,6 +22,8 @@ from projects.compa.model import (
     weights_of,
     write_shape,
 )
+from core.scenes.bank import Bank
+from core.scenes.captions import TRAIN, phrase_book
 
 
 def test_every_word_of_the_grammar_is_one_token(tokenizer: Tokenizer, training: Bank) -> None:
@@ -87,9 +87,7 @@ def test_shape_and_tokenizer_come_back_from_disk(
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        ModelError, match=re.escape(str(tmp_path)) + ".*dvc repro projects/compa/dvc.yaml:init"
-    ):
+    with pytest.raises(ModelError, match=re.escape(str(tmp_path)) + ".*run the stage that makes it"):
         read_shape(tmp_path)
     with pytest.raises(ModelError, match=r"vanilla/seed2: run the stage that trains 'vanilla' with seed 2"):
         weights_of(tmp_path, "vanilla", 2)
