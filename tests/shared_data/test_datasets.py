@@ -16,13 +16,22 @@ from core.data.manifest import manifest_of
 from core.data.parquet import read_dataset, read_info
 from core.data.schema import SCHEMAS, DatasetError
 from core.scenes.bank import BankMissingError, write_bank
+from core.scenes.notes import SOLOISTS
 from core.scenes.procedural import make_bank
 from core.stage import Context
-from shared_data.datasets import Config, datasets
+from shared_data.datasets import IMPORTERS, PLAYED, Config, datasets
 
 RATE = 8000
-LABELS = ["baby_cry", "baby_laugh", "woman_cry", "woman_laugh", "dog_bark"]
+LABELS = ["baby_cry", "baby_laugh", "woman_cry", "woman_laugh", "dog_bark", "cat_meow", "siren", "train"]
 MINI = Config(n=3, seed=1)
+OWN_LABELS = {  # the classes of sets that have others than the bank
+    "dcase2017": {"siren", "train"},
+    "vocalsound": {"crying", "laughing"},
+    "tut2017": {"home", "nursery"},
+    "beijing_opera": {"wood block", "cymbals", "cowbell", "hand drum"},
+    "gtzan": {"classical music", "jazz", "rock", "folk", "gospel", "latin music"},
+    "medley_solos": {*SOLOISTS},
+}
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +67,10 @@ def test_the_mini_version_has_the_schema_of_the_official_one(root: Path, name: s
     info = read_info(folder)
     assert read.features == SCHEMAS[name]
     assert (info["name"], info["counts"]) == (name, {"test": 3})
-    assert "bank of profile mini" in info["source"]
+    assert ("sound font" if name in PLAYED else "bank of profile mini") in info["source"]
     if "label" in read.column_names or "labels" in read.column_names:
-        assert info["labels"] == ["baby cry", "baby laugh", "dog bark", "woman cry", "woman laugh"]
+        words = OWN_LABELS.get(name, {label.replace("_", " ") for label in LABELS})
+        assert info["labels"] == sorted(words)
         told = [row.get("labels") or [row["label"]] for row in read]
         assert set().union(*told) <= set(info["labels"])
     again = make(root, name, MINI)
@@ -80,6 +90,20 @@ def test_splits_share_no_clip(root: Path) -> None:
         check_contamination({"audiocaps": test}, {"train": test})
 
 
+def test_the_split_of_training_has_a_number_and_notes_of_its_own(root: Path) -> None:
+    folder = make(root, "nsynth", dataclasses.replace(MINI, splits=("test", "train"), n_train=5))
+    info = read_info(folder)
+    assert info["counts"] == {"test": 3, "train": 5}
+    assert info["sources"] == ["acoustic", "electronic", "synthetic"]
+    assert set(read_dataset(folder)["instrument"][:]) <= set(info["labels"])
+    assert "GPL-2" in info["licence"]
+    test, train = (
+        {clip for clips in read_dataset(folder, split)["clips"][:] for clip in clips}
+        for split in ("test", "train")
+    )
+    assert not test & train
+
+
 def test_options_reach_the_data_set(root: Path) -> None:
     triplets = make(root, "compa_order", dataclasses.replace(MINI, triplet_share=1.0))
     assert all(read_dataset(triplets)["triplet_caption"][:])
@@ -87,9 +111,17 @@ def test_options_reach_the_data_set(root: Path) -> None:
     row = read_dataset(captions)[0]
     assert len(row["captions"]) == 2
     assert len(row["clips"]) == 2
+    asked = make(root, "openaqa", dataclasses.replace(MINI, questions=1))
+    assert {len(questions) for questions in read_dataset(asked)["questions"][:]} == {1}
+    answered = make(root, "clothoaqa", dataclasses.replace(MINI, dissent=1.0))
+    assert all(len(set(answers)) == 2 for answers in read_dataset(answered)["answers"][:])
     path = captions / "clip.flac"
     path.write_bytes(row["audio"]["bytes"])
     assert soundfile.info(path).duration == 3.0
+
+
+def test_every_data_set_has_an_importer() -> None:
+    assert set(IMPORTERS) == set(SCHEMAS)
 
 
 def test_an_official_data_set(root: Path) -> None:

@@ -1,0 +1,255 @@
+"""A small language model with a byte-pair tokenizer, trained here to read and to answer.
+
+It stands in for LLaMA-2: on texts that name sounds and their times, with questions about them, it learns the
+phrases of a bank, what the world knows of them, and to answer from its context. An audio prefix later takes
+the place of that context. Both are stock classes: whatever loads the public checkpoint loads this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from core.adapters.prefix_lm import IGNORED, AudioPrefixLM, TextBatch, encode_texts
+
+RESPONSE = "### Response:\n"  # what stands between a prompt and its answer
+PAD, START, END, HINT = "<pad>", "<s>", "</s>", "<hint>"
+# GPT-2's words; but a decimal such as " 0.4" is one piece, so that a time is a token and not a spelling, and
+# so is a heading such as "### Response:\n"
+WORDS = (
+    r"\n*### \p{L}+:\n| ?\d+\.\d+|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+)
+BUCKET = 32  # batches among which texts are sorted by length
+
+
+class LanguageModelError(ValueError):
+    """Texts, or a shape, from which no language model can be trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LmShape:
+    """Sizes of a Llama. initializer_range: 0.02, the usual one, is too small for a narrow network."""
+
+    hidden_size: int = 96
+    layers: int = 2
+    heads: int = 4
+    intermediate_size: int = 256
+    max_positions: int = 512
+    tied: bool = True  # input and output embeddings
+    initializer_range: float = 0.08
+
+
+def train_tokenizer(
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    special: Sequence[str] = (PAD, START, END, HINT),
+    lower: bool = False,
+    ends: bool = False,
+) -> PreTrainedTokenizerFast:
+    """Byte-level byte pairs: every text can be written, and comes back as it was (in lower case, if `lower`).
+
+    special: the tokens of padding, start and end come first; the rest are additional ones. A text gets the
+    start token and, with `ends`, the end token. Raises LanguageModelError where the vocabulary is too small.
+    """
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    if vocab_size < len(alphabet) + len(special):
+        raise LanguageModelError(
+            f"vocab_size {vocab_size} must be at least {len(alphabet) + len(special)}: all bytes and "
+            f"{len(special)} special tokens"
+        )
+    pad, start, end, *rest = special
+    tokenizer = Tokenizer(models.BPE())
+    if lower:
+        tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORDS), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=list(special), initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer=trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}" if ends else f"{start} $A",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (start, end)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=pad,
+        bos_token=start,
+        eos_token=end,
+        cls_token=start,
+        sep_token=end,
+        extra_special_tokens=list(rest),
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def make_language_model(shape: LmShape, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> LlamaForCausalLM:
+    """A Llama with random weights for this tokenizer."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=shape.intermediate_size,
+        max_position_embeddings=shape.max_positions,
+        tie_word_embeddings=shape.tied,
+        initializer_range=shape.initializer_range,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return LlamaForCausalLM(config)
+
+
+def load_language_model(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model, in evaluation mode, and tokenizer of a folder in the Hub's layout, public or trained here.
+
+    A tokenizer without a padding token (LLaMA's) pads with the end token, which attention masks hide. Nothing
+    is fetched. Raises FileNotFoundError.
+    """
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"no language model in {folder}: run shared_data.language_model first")
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval(), tokenizer
+
+
+def split_text(text: str) -> tuple[str, str]:
+    """A text of the corpus as (prompt, answer); one without a response is all answer."""
+    head, mark, answer = text.rpartition(RESPONSE)
+    return head + mark, answer
+
+
+def encode_corpus(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_tokens: int) -> TextBatch:
+    """All texts, each with labels on its answer. Raises ContextTooLong with the numbers of those too long."""
+    pairs = [split_text(text) for text in texts]
+    names = [f"text {index}" for index in range(len(texts))]
+    prompts, answers = [prompt for prompt, _ in pairs], [answer for _, answer in pairs]
+    return encode_texts(tokenizer, prompts, answers, ids=names, max_tokens=max_tokens)
+
+
+def text_batches(corpus: TextBatch, *, batch_size: int, seed: int, step: int) -> Iterator[dict[str, Any]]:
+    """Batches from `step` on, without end, of texts alike in length: a function of seed and step alone.
+
+    {"input_ids", "attention_mask", "labels"}, each (B, L), cut to the longest text of the batch. Every text
+    comes once an epoch; the last incomplete batch is left out.
+    """
+    lengths = corpus.attention_mask.sum(dim=1).numpy()
+    per_epoch = len(lengths) // batch_size
+    if not per_epoch:
+        raise LanguageModelError(f"{len(lengths)} texts do not fill a batch of {batch_size}: make more")
+    while True:
+        epoch, place = divmod(step, per_epoch)
+        rng = np.random.default_rng((seed, epoch))
+        order = rng.permutation(len(lengths))[: per_epoch * batch_size]
+        span = BUCKET * batch_size
+        chunks = [order[i : i + span] for i in range(0, len(order), span)]
+        order = np.concatenate([chunk[np.argsort(lengths[chunk], kind="stable")] for chunk in chunks])
+        rows = rng.permutation(order.reshape(per_epoch, batch_size))
+        for row in rows[place:]:
+            index, longest = torch.from_numpy(row), int(lengths[row].max())
+            yield {
+                "ids": [f"text {number}" for number in row],
+                "input_ids": corpus.input_ids[index, :longest],
+                "attention_mask": corpus.attention_mask[index, :longest],
+                "labels": corpus.labels[index, :longest],
+            }
+        step += len(rows) - place
+
+
+def corpus_loss(model: nn.Module, batch: dict[str, Any], *, prompt_share: float) -> dict[str, Tensor]:
+    """Cross-entropy in nats a token, {"loss", "answer"}, of answers and a random `prompt_share` of prompts.
+
+    What a prompt says is drawn at random and cannot be learnt beyond its grammar; a small share leaves a
+    small model's capacity, and the time that the output layer takes, to the answers.
+    """
+    ids, valid = batch["input_ids"][:, 1:], batch["attention_mask"][:, 1:].bool()
+    answer = batch["labels"][:, 1:] != IGNORED
+    taken = valid & (answer | (torch.rand(ids.shape, device=ids.device) < prompt_share))
+    logits = model(batch["input_ids"], batch["attention_mask"], taken)
+    each = nn.functional.cross_entropy(logits, ids[taken], reduction="none")
+    return {"loss": each.mean(), "answer": each.detach()[answer[taken]].mean()}
+
+
+class TokenPredictor(nn.Module):
+    """forward(ids (B, L), mask (B, L), taken (B, L - 1) bool) -> logits (N, V) of the tokens taken.
+
+    The output layer of a small model is most of its work: it runs where there is a loss and nowhere else.
+    """
+
+    def __init__(self, lm: PreTrainedModel) -> None:
+        super().__init__()
+        self.lm = lm
+
+    def forward(self, ids: Tensor, mask: Tensor, taken: Tensor) -> Tensor:
+        states = self.lm.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+        return self.lm.get_output_embeddings()(states[:, :-1][taken])
+
+
+def write_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int,
+    batch_size: int = 64,
+) -> list[str]:
+    """Greedy answers to prompts, in their order; prompts of like length are batched together."""
+    reader = AudioPrefixLM(model, {})
+    limit = (reader.max_positions or 10**9) - max_new_tokens
+    ids = [f"prompt {index}" for index in range(len(prompts))]
+    text = encode_texts(tokenizer, prompts, None, ids=ids, max_tokens=limit)
+    lengths = text.attention_mask.sum(dim=1)
+    order = torch.argsort(lengths, stable=True)
+    answers = [""] * len(prompts)
+    device = model.get_input_embeddings().weight.device
+    for rows in order.split(batch_size):
+        longest = int(lengths[rows].max())
+        ids_, mask = (x[rows, :longest].to(device) for x in (text.input_ids, text.attention_mask))
+        made = reader.generate({}, ids_, mask, max_new_tokens=max_new_tokens)
+        for row, tokens in zip(rows.tolist(), made, strict=True):
+            answers[row] = tokenizer.decode(tokens, skip_special_tokens=True)
+    return answers
+
+
+def exact_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    max_new_tokens: int,
+) -> list[bool]:
+    """Whether the greedy answer to each text's prompt is, letter by letter, the text's own answer.
+
+    Raises LanguageModelError for a text without a response.
+    """
+    pairs = [split_text(text) for text in texts]
+    if bare := [text for text, (prompt, _) in zip(texts, pairs, strict=True) if not prompt]:
+        raise LanguageModelError(f"{len(bare)} texts have no {RESPONSE!r}, such as {bare[0][:80]!r}")
+    prompts = [prompt for prompt, _ in pairs]
+    made = write_answers(model, tokenizer, prompts, max_new_tokens=max_new_tokens)
+    return [answer.strip() == wanted.strip() for answer, (_, wanted) in zip(made, pairs, strict=True)]

@@ -1,0 +1,159 @@
+"""A small AST trained to tag scenes: the stand-in, where nothing is fetched, for one trained on AudioSet.
+
+It learns which labels of a bank occur in a scene; with `frame_loss` an auxiliary head, dropped afterwards,
+also asks each time token which labels sound in it, so that the tokens carry times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.audio.mel import KaldiFbank
+from core.encoders.ast import AstEncoder, AstShape, make_ast, tags
+from core.foundations.hearing import Grid, Hearing, presence, scene_batches, validation
+from core.metrics.classification import macro_average_precision
+from core.optimisation import TrainingOptions
+from core.scenes.bank import Bank
+from core.scenes.compose import ClipMels, clip_mels
+from core.training import BatchSource, fit
+
+FLOOR = 1.192092955078125e-07  # of the power, as in KaldiFbank
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """What training gives. front_end: the arguments of KaldiFbank."""
+
+    encoder: AstEncoder
+    front_end: dict[str, Any]
+
+
+class TaggerInTraining(nn.Module):
+    """fbank (B, T, F) -> logits of the clip (B, C) and of each time token (B, T', C)."""
+
+    def __init__(self, encoder: AstEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.frames = nn.Linear(encoder.hidden_size, len(encoder.labels))
+
+    def forward(self, fbank: Tensor) -> tuple[Tensor, Tensor]:
+        output = self.encoder(fbank)
+        return output.logits, self.frames(output.features[0])
+
+
+def train_tagger(
+    bank: Bank,
+    *,
+    shape: AstShape,
+    hearing: Hearing,
+    options: TrainingOptions,
+    frame_loss: float,
+    folder: Path,
+    seed: int,
+    log: Callable[[dict[str, float], int], None] | None = None,
+) -> Tagger:
+    """Train an AST of this shape, over the bank's labels, on scenes of the bank's clips."""
+    shape = replace(shape, labels=bank.labels())
+    plain = KaldiFbank(
+        sample_rate=bank.sample_rate,
+        n_mels=shape.n_mels,
+        max_frames=shape.max_frames,
+        transform=torch.float32,
+    )
+    mels = fbank_mels(bank, plain)
+    grid = token_grid(shape)
+
+    def draw(features: Callable[[Tensor], Tensor]) -> BatchSource:
+        # KaldiFbank centres its first frame 12.5 ms after the start; composed ones begin at it: leave one off
+        return scene_batches(bank, mels, hearing, grid=grid, skip=1, features=features, seed=seed)
+
+    sample = [next(draw(log_power)(step)) for step in range(8)]
+    levels = torch.cat([batch["features"] for batch in sample])
+    mean, std = float(levels.mean()), float(levels.std()) / 2  # KaldiFbank divides by 2 std
+    encoder = AstEncoder(make_ast(shape, seed=seed), taps=(shape.layers,))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = TaggerInTraining(encoder)
+    present = torch.cat([batch["present"] for batch in sample])
+    with torch.no_grad():  # the first hundred steps would only learn how rare a label is
+        encoder.model.classifier.dense.bias.fill_(torch.logit(present.amax(dim=1).mean()))
+        model.frames.bias.fill_(torch.logit(present.mean()))
+
+    def loss(network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        clip, frames = network(batch["features"])
+        present = batch["present"]
+        heard = F.binary_cross_entropy_with_logits(clip, present.amax(dim=1)) * clip.shape[1]
+        when = F.binary_cross_entropy_with_logits(frames, present) * clip.shape[1]
+        return {"loss": heard + frame_loss * when, "clip_loss": heard, "frame_loss": when}
+
+    batches = draw(lambda power: log_power(power).sub_(mean).div_(2 * std))
+    fit(model, loss=loss, batches=batches, options=options, folder=folder, log=log)
+    encoder.eval()
+    front_end = {
+        "sample_rate": bank.sample_rate,
+        "n_mels": shape.n_mels,
+        "max_frames": shape.max_frames,
+        "mean": mean,
+        "std": std,
+    }
+    return Tagger(encoder, front_end)
+
+
+def score_tagger(
+    tagger: Tagger, bank: Bank, *, hearing: Hearing, seed: int, threshold: float
+) -> dict[str, float]:
+    """Macro mAP on mixed scenes of the bank's clips, and precision and recall of `tags` at the threshold."""
+    labels = tagger.encoder.labels
+    scenes, waveforms = validation(bank, hearing, labels=labels, seed=seed)
+    front_end = KaldiFbank(**tagger.front_end)
+    device = next(tagger.encoder.parameters()).device
+    with torch.inference_mode():
+        logits = torch.cat(
+            [
+                tagger.encoder(front_end(waveforms[first : first + 50]).to(device)).logits.cpu()
+                for first in range(0, len(waveforms), 50)
+            ]
+        )
+    there = (
+        presence(scenes, labels, grid=Grid(frames=1, tokens=1, seconds=hearing.duration), least=0.0)[:, 0] > 0
+    )
+    named = tags(logits, labels, threshold=threshold)
+    right = sum(
+        label in {e.label for e in scene.events} for scene, row in zip(scenes, named) for label in row
+    )
+    return {
+        "valid/map": macro_average_precision(logits.numpy(), there).value,
+        "valid/tag_precision": right / max(1, sum(map(len, named))),
+        "valid/tag_recall": right / int(there.sum()),
+    }
+
+
+def fbank_mels(bank: Bank, front_end: KaldiFbank) -> ClipMels:
+    """The power in KaldiFbank's bands of every clip, computed once; frame j is centred at j * hop."""
+    size, hop = len(front_end.power.window), front_end.power.hop
+
+    def power_mel(waves: list[Any]) -> list[Tensor]:
+        # half a window of silence on both sides centres the frames
+        return front_end.power(
+            [F.pad(torch.from_numpy(wave), (size // 2, size - size // 2)) for wave in waves]
+        )
+
+    return clip_mels(bank, power_mel, seconds_per_frame=hop / bank.sample_rate)
+
+
+def log_power(power: Tensor) -> Tensor:
+    """The logarithm as KaldiFbank takes it, before its normalisation."""
+    return power.clamp(min=FLOOR).log_()
+
+
+def token_grid(shape: AstShape) -> Grid:
+    """The time tokens of an AST with frames of 10 ms."""
+    tokens = (shape.max_frames - shape.patch_size) // shape.time_stride + 1
+    return Grid(frames=shape.max_frames, tokens=tokens, seconds=shape.time_stride * 0.01)

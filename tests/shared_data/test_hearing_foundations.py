@@ -1,0 +1,158 @@
+"""The stages that make tagger and listener: trained and loaded again, finished once, or resolved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from core import tracking
+from core.data.cards import CheckpointCard
+from core.encoders.ast import AstShape, encode_long, load_ast, read_fbank
+from core.encoders.whisper import WhisperShape, hear_long, load_whisper, read_whisper_mel
+from core.foundations.hearing import Hearing, validation
+from core.foundations.public import FoundationMissingError, foundation_path, read_record
+from core.optimisation import TrainingOptions
+from core.scenes.bank import Bank, BankMissingError, write_bank
+from core.scenes.procedural import make_bank
+from core.stage import Context
+from shared_data import listener, tagger
+
+LABELS = ["church_bell", "dog_bark", "rain"]
+HEARING = Hearing(duration=1.0, singles=1.0, batch_size=4, valid=8)
+TRAINING = TrainingOptions(steps=3, learning_rate=1e-3, optimizer="adam")
+TAGGER = tagger.Config(
+    shape=AstShape(
+        hidden_size=8,
+        layers=2,
+        heads=2,
+        intermediate_size=8,
+        n_mels=16,
+        max_frames=98,
+        frequency_stride=16,
+        time_stride=16,
+    ),
+    hearing=HEARING,
+    training=TRAINING,
+)
+LISTENER = listener.Config(
+    shape=WhisperShape(hidden_size=8, layers=1, heads=2, intermediate_size=8, n_mels=16, max_frames=50),
+    n_fft=512,
+    hop=320,
+    hearing=HEARING,
+    training=TRAINING,
+)
+
+
+@pytest.fixture(scope="module")
+def bank() -> Bank:
+    return make_bank(sample_rate=16_000, clips_per_class={"train": 2, "valid": 2, "test": 1}, labels=LABELS)
+
+
+@pytest.fixture
+def root(tmp_path: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a bank. The code that resumes depend on is in another, so it does not count here."""
+    write_bank(bank, tmp_path / "shared_data" / "bank" / "mini")
+    for module in (tagger, listener):
+        monkeypatch.setattr(module, "imported_files", lambda file: [])
+    return tmp_path
+
+
+def context(root: Path, stage: str) -> Context:
+    return Context(
+        paper="shared_data",
+        stage=stage,
+        variant=None,
+        profile="mini",
+        root=root,
+        tracker=tracking.off(),
+        seed=0,
+    )
+
+
+def test_the_tagger_is_written_as_the_hub_would(root: Path, bank: Bank) -> None:
+    tagger.tagger(TAGGER, context=context(root, "tagger"))
+    folder = foundation_path(root, "mini", "tagger")
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json",
+        "front_end.json",
+        "identity.json",
+        "model.safetensors",
+        "record.json",
+    }
+    encoder = load_ast(folder, taps=(2, 1))
+    assert encoder.labels == tuple(LABELS)
+    _, waveforms = validation(bank.split("valid"), HEARING, labels=LABELS, seed=0)
+    encoded = encode_long(encoder, waveforms, read_fbank(folder), long_audio="refuse")
+    assert encoded.features[0].shape == (8, 6, 8)
+    record = read_record(root, "mini", "tagger")
+    assert set(record.sha256) == {"config.json", "front_end.json", "model.safetensors"}
+    assert record.licence == "; ".join(sorted({clip.license for clip in bank.clips}))
+
+
+def test_the_listener_is_written_as_the_hub_would(root: Path, bank: Bank) -> None:
+    listener.listener(LISTENER, context=context(root, "listener"))
+    folder = foundation_path(root, "mini", "listener")
+    _, waveforms = validation(bank.split("valid"), HEARING, labels=LABELS, seed=0)
+    heard = hear_long(load_whisper(folder, pool=5), waveforms, read_whisper_mel(folder), long_audio="refuse")
+    assert heard.features.shape == (8, 5, 8)
+    assert heard.mask.all()
+
+
+def test_training_is_done_once_and_again_for_another_configuration(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tagger.tagger(TAGGER, context=context(root, "tagger"))
+    weights = root / "shared_data" / "foundations" / "mini" / "tagger" / "model.safetensors"
+    first = weights.read_bytes()
+    assert "valid/map" in capsys.readouterr().out
+    tagger.tagger(TAGGER, context=context(root, "tagger"))
+    assert "is complete" in capsys.readouterr().out
+    weights.write_bytes(b"")
+    tagger.tagger(replace(TAGGER, threshold=0.4), context=context(root, "tagger"))
+    assert weights.read_bytes() == first  # the same seed gives the same weights
+
+
+def test_labels_restrict_what_is_learnt(root: Path) -> None:
+    tagger.tagger(replace(TAGGER, labels=("rain", "dog_bark")), context=context(root, "tagger"))
+    assert load_ast(foundation_path(root, "mini", "tagger"), taps=(1,)).labels == ("dog_bark", "rain")
+
+
+@pytest.mark.parametrize(("module", "name"), [(tagger, "tagger"), (listener, "listener")])
+def test_a_checkpoint_is_resolved_and_nothing_trained(
+    root: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    card = CheckpointCard(
+        name="someone/something",
+        what="a test",
+        licence="MIT",
+        homepage="",
+        revision="r1",
+        size="",
+        files=("config.json",),
+        command="fetch it",
+    )
+    monkeypatch.setattr(module, "card_of", lambda wanted: {card.name: card}[wanted])
+    stage: Any = getattr(module, name)
+    config = module.Config(checkpoint=card.name)
+    with pytest.raises(FoundationMissingError, match="fetch it"):
+        stage(config, context=context(root, name))
+    folder = root / card.folder
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "revision.txt").write_text("r1")
+    stage(config, context=context(root, name))
+    assert foundation_path(root, "mini", name) == folder
+
+
+def test_what_is_missing_is_said(root: Path) -> None:
+    with pytest.raises(ValueError, match="name a checkpoint"):
+        tagger.tagger(tagger.Config(), context=context(root, "tagger"))
+    with pytest.raises(ValueError, match="name a checkpoint"):
+        listener.listener(listener.Config(), context=context(root, "listener"))
+    (root / "shared_data" / "bank" / "mini" / "bank.json").unlink()
+    with pytest.raises((BankMissingError, FileNotFoundError), match=r"bank\.json"):
+        tagger.tagger(TAGGER, context=context(root, "tagger"))
