@@ -1,0 +1,1 @@
+"""Language models: one protocol, clients over HTTP and on this machine, a cache, prompts, JSON answers."""
