@@ -8,63 +8,9 @@ program, and all have terms that a person must accept. Checksums stand here wher
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-RAW = "shared_data/raw"
-
-
-@dataclass(frozen=True)
-class OfficialFile:
-    """A file or folder (it ends in "/") below the data set's folder, at one of the `|`-separated paths."""
-
-    path: str
-    md5: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """One data set. `counts` are the official rows per split; `files` what must lie in `folder`."""
-
-    name: str
-    task: str
-    counts: Mapping[str, int]
-    licence: str
-    citation: str
-    homepage: str
-    files: tuple[OfficialFile, ...]
-    archives: Mapping[str, str] = field(default_factory=dict)
-    """MD5 of the publisher's archives, for whoever downloads them."""
-    audio_files: int | None = None
-    """How many audio files the test split has, where it is not one a row."""
-    protocol: str = ""
-    manifest: bool = False
-    """True for a training set that is a manifest (core.data.manifest), not an imported data set."""
-    notes: str = ""
-
-    @property
-    def folder(self) -> str:
-        return f"{RAW}/{self.name}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckpointCard:
-    """Weights that a person downloads. `files`: what must lie in `folder` (alternatives separated by `|`)."""
-
-    name: str
-    what: str
-    licence: str
-    homepage: str
-    revision: str
-    size: str
-    files: tuple[str, ...]
-    command: str
-    citation: str = ""
-    notes: str = ""
-
-    @property
-    def folder(self) -> str:
-        return f"{RAW}/checkpoints/{self.name.replace('/', '--')}"
-
+from core.data.card import RAW, Card, CheckpointCard, OfficialFile, hub_command
+from core.data.cards_listening import LISTENING, LISTENING_CHECKPOINTS
 
 _COMPA = (
     "Ghosh et al., CompA: Addressing the Gap in Compositional Reasoning in Audio-Language Models, ICLR 2024"
@@ -77,10 +23,6 @@ _AUDIOSET_STRONG = (
 )
 _ZERO_SHOT = 'zero-shot, prompt "This is a sound of {label}"'
 _RETRIEVAL = "text-to-audio: every caption is a query; audio-to-text: best rank among the clip's captions"
-
-
-def _hub(name: str, revision: str) -> str:
-    return f"hf download {name} --revision {revision} --local-dir {RAW}/checkpoints/{name.replace('/', '--')}"
 
 
 def _manifest(
@@ -252,6 +194,7 @@ CARDS: Mapping[str, Card] = {
         protocol="zero-shot, macro mAP over the 200 classes of raw cosine scores",
         notes="The released script cannot produce the published FSD50K number; mAP is our reading of it.",
     ),
+    **LISTENING,
     # CompA-661k. Its exact composition is not published outside the paper's appendix; the parts and their
     # sizes are those of the authors' later table (GAMA, Table 3), whose sum is 690,039. Each is a training
     # manifest.
@@ -325,8 +268,8 @@ CARDS: Mapping[str, Card] = {
         citation="Musical Instrument data set as listed in GAMA, Table 3",
         homepage="https://github.com/Sreyan88/GAMA",
     ),
-    "gtzan": _manifest(
-        "gtzan",
+    "gtzan_train": _manifest(
+        "gtzan_train",
         rows=6014,
         licence="none stated",
         citation="Tzanetakis and Cook, Musical Genre Classification of Audio Signals, IEEE TSAP 2002",
@@ -360,8 +303,8 @@ CARDS: Mapping[str, Card] = {
         citation=_WAVCAPS,
         homepage="https://huggingface.co/datasets/cvssp/WavCaps",
     ),
-    "medley_solos": _manifest(
-        "medley_solos",
+    "medley_solos_train": _manifest(
+        "medley_solos_train",
         rows=732,
         licence="CC BY 4.0",
         citation="Lostanlen and Cella, Deep Convolutional Networks on the Pitch Spiral, ISMIR 2016",
@@ -389,12 +332,12 @@ COMPA_661K = (
     "clotho_train",
     "macs",
     "musical_instrument",
-    "gtzan",
+    "gtzan_train",
     "wavtext5k",
     "musiccaps",
     "soniss",
     "wavcaps_soundbible",
-    "medley_solos",
+    "medley_solos_train",
 )
 
 _LAION = "Wu et al., Large-Scale Contrastive Language-Audio Pretraining with Feature Fusion, ICASSP 2023"
@@ -408,7 +351,7 @@ CHECKPOINTS: Mapping[str, CheckpointCard] = {
         revision="cca9e288ab447cee67d9ada1f85ddb46500f1401",
         size="0.6 GB",
         files=("config.json", "model.safetensors|pytorch_model.bin"),
-        command=_hub("laion/clap-htsat-fused", "cca9e288ab447cee67d9ada1f85ddb46500f1401"),
+        command=hub_command("laion/clap-htsat-fused", "cca9e288ab447cee67d9ada1f85ddb46500f1401"),
         citation=_LAION,
     ),
     "laion/clap-htsat-unfused": CheckpointCard(
@@ -419,7 +362,7 @@ CHECKPOINTS: Mapping[str, CheckpointCard] = {
         revision="8fa0f1c6d0433df6e97c127f64b2a1d6c0dcda8a",
         size="0.6 GB",
         files=("config.json", "model.safetensors|pytorch_model.bin"),
-        command=_hub("laion/clap-htsat-unfused", "8fa0f1c6d0433df6e97c127f64b2a1d6c0dcda8a"),
+        command=hub_command("laion/clap-htsat-unfused", "8fa0f1c6d0433df6e97c127f64b2a1d6c0dcda8a"),
         citation=_LAION,
     ),
     "google/flan-t5-large": CheckpointCard(
@@ -430,7 +373,7 @@ CHECKPOINTS: Mapping[str, CheckpointCard] = {
         revision="0613663d0d48ea86ba8cb3d7a44f0f65dc596a2a",
         size="3.1 GB",
         files=("config.json", "model.safetensors|pytorch_model.bin", "tokenizer.json|spiece.model"),
-        command=_hub("google/flan-t5-large", "0613663d0d48ea86ba8cb3d7a44f0f65dc596a2a"),
+        command=hub_command("google/flan-t5-large", "0613663d0d48ea86ba8cb3d7a44f0f65dc596a2a"),
         citation="Chung et al., Scaling Instruction-Finetuned Language Models, 2022",
     ),
     "htsat-audioset": CheckpointCard(
@@ -451,4 +394,5 @@ CHECKPOINTS: Mapping[str, CheckpointCard] = {
         citation="Chen et al., HTS-AT: A Hierarchical Token-Semantic Audio Transformer, ICASSP 2022",
         notes="The publisher gives no checksum.",
     ),
+    **LISTENING_CHECKPOINTS,
 }

@@ -23,9 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.data.schema import DatasetError, describe, problems, some
-from core.files import OutputError, write_json
+from core.files import OutputError, write_json, write_text_atomic
 
 INFO = "info.json"
+ABSENT = "not_run.txt"
 REQUIRED_INFO = ("name", "task", "licence", "source", "protocol")
 IN_MEMORY_LIMIT = 1 << 30  # a larger split is memory-mapped from the Arrow cache of `datasets`
 _BATCH_ROWS, _BATCH_BYTES = 64, 32 << 20  # a row group: small enough to stream 3-hour recordings
@@ -87,6 +88,19 @@ def write_dataset(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return content
+
+
+def write_absent(folder: Path, reason: str) -> None:
+    """Say in not_run.txt that a profile has no such data set, and why, in place of one that may lie there."""
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    write_text_atomic(folder / ABSENT, reason.strip() + "\n")
+
+
+def why_absent(folder: Path) -> str | None:
+    """The reason why a profile has no such data set, None where it has."""
+    path = folder / ABSENT
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
 
 def read_info(folder: Path) -> dict[str, Any]:

@@ -42,14 +42,16 @@ class Instrument:
     article: str = "a"
 
 
+# Programs 56, 65 and 67 are left out: `symusic` reads past the end of their samples at some pitches, and what
+# it finds there differs from run to run.
 INSTRUMENTS: dict[str, Instrument] = {
     "piano": Instrument("piano", (0, 1, 2, 3), 45, 84, chords=True),
     "organ": Instrument("church organ", (19, 20), 43, 79, chords=True),
     "accordion": Instrument("accordion", (21, 23), 52, 79, chords=True, article="an"),
     "guitar": Instrument("guitar", (24, 25, 26, 27), 40, 72, chords=True),
     "violin": Instrument("violin", (40, 41), 57, 91),
-    "trumpet": Instrument("trumpet", (56, 59), 54, 80),
-    "saxophone": Instrument("saxophone", (64, 65, 66, 67), 46, 78),
+    "trumpet": Instrument("trumpet", (59,), 54, 80),
+    "saxophone": Instrument("saxophone", (64, 66), 46, 78),
     "flute": Instrument("flute", (72, 73, 75), 62, 93),
     "marimba": Instrument("marimba", (12, 13), 50, 84),
     "drums": Instrument("drum kit", (), 0, 0),

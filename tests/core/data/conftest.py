@@ -13,7 +13,26 @@ import numpy as np
 import pytest
 import soundfile
 
-from core.data.imports import audiocaps, clotho, compa, esc50, fsd50k, urbansound8k, vggsound
+from core.data.imports import (
+    audiocaps,
+    audioset,
+    beijing_opera,
+    clotho,
+    clothoaqa,
+    compa,
+    compa_r,
+    dcase2017,
+    esc50,
+    fsd50k,
+    gtzan,
+    medley_solos,
+    nsynth,
+    openaqa,
+    tut2017,
+    urbansound8k,
+    vggsound,
+    vocalsound,
+)
 
 RATE = 8000
 
@@ -26,8 +45,8 @@ def wav(path: Path, *, seed: int = 0, rate: int = RATE, seconds: float = 0.1) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """An official folder: its CSV, its importer, the audio it holds, one row of the CSV and how many clips it
-    has."""
+    """An official folder: its list (CSV, JSON, or the folder where there is none), its importer, the audio it
+    holds, a column of the CSV and how many rows it makes."""
 
     name: str
     folder: Path
@@ -37,6 +56,8 @@ class Layout:
     rows: int
     column: str | None  # one that may not be missing; None for a CSV without header
     accepts_bom: bool = True
+    listed: bool = True  # a list says which audio there should be
+    repeats: bool = False  # a repeated line is no repeated id
 
     def rows_now(self, **options: Any) -> list[dict[str, Any]]:
         return list(self.read(self.folder, **options))
@@ -215,6 +236,270 @@ def build_fsd50k(folder: Path) -> Layout:
     )
 
 
+def build_dcase2017(folder: Path) -> Layout:
+    names = ["-JMT0mK0Dbg_30.000_40.000", "YilfKdY7w6Y_60.000_70.000", "a_6CZ2JaEuc_0.000_2.000"]
+    for i, name in enumerate(names):
+        wav(folder / "evaluation" / f"Y{name}.wav", seed=i)
+    path = folder / "groundtruth_release" / "groundtruth_weak_label_evaluation_set.csv"
+    path.parent.mkdir()
+    path.write_text(
+        f"{names[0]}.wav\t30.000\t40.000\tTrain horn\n"
+        f"{names[1]}.wav\t60.000\t70.000\tTrain horn\n"
+        f"{names[1]}.wav\t60.000\t70.000\tAir horn, truck horn\n"
+        f"{names[2]}.wav\t0.000\t2.000\tAir horn truck horn\n"
+    )
+    return Layout(
+        name="dcase2017",
+        folder=folder,
+        csv=path,
+        read=dcase2017.rows,
+        audio=tuple(folder / "evaluation" / f"Y{name}.wav" for name in names),
+        rows=3,
+        column=None,
+        repeats=True,
+    )
+
+
+def build_vocalsound(folder: Path) -> Layout:
+    names = ["f0003_0_cough.wav", "m0117_0_throatclearing.wav"]
+    for i, name in enumerate(names):
+        wav(folder / "audio_16k" / name, seed=i)
+    (folder / "class_labels_indices_vs.csv").write_text(
+        'index,mid,display_name\n0,/m/01j3sz,"Laughter"\n2,/m/01b_21,"Cough"\n'
+        '3,/m/0dl9sf8,"Throat clearing"\n'
+    )
+    path = folder / "datafiles" / "te.json"
+    path.parent.mkdir()
+    wavs = [f"/data/vocalsound/data_16k/{name}" for name in names]
+    codes = ["/m/01b_21", "/m/0dl9sf8"]
+    items = [{"wav": w, "labels": c} for w, c in zip(wavs, codes, strict=True)]
+    path.write_text(json.dumps({"data": items}))
+    return Layout(
+        name="vocalsound",
+        folder=folder,
+        csv=path,
+        read=vocalsound.rows,
+        audio=tuple(folder / "audio_16k" / name for name in names),
+        rows=2,
+        column=None,
+    )
+
+
+def build_tut2017(folder: Path) -> Layout:
+    home = folder / "TUT-acoustic-scenes-2017-evaluation"
+    for i in (1, 2):
+        wav(home / "audio" / f"{i}.wav", seed=i)
+    (home / "meta.txt").write_text("audio/1.wav\tcafe/restaurant\naudio/2.wav\tforest_path\n")
+    return Layout(
+        name="tut2017",
+        folder=folder,
+        csv=home / "meta.txt",
+        read=tut2017.rows,
+        audio=(home / "audio" / "1.wav", home / "audio" / "2.wav"),
+        rows=2,
+        column=None,
+    )
+
+
+def build_beijing_opera(folder: Path) -> Layout:
+    names = ["205972__ajaysm__daluo-01.wav", "222146__ajaysm__bangu-16.wav", "222313__ajaysm__xiaoluo-16.wav"]
+    for i, name in enumerate(names):
+        wav(folder / "audios" / name, seed=i)
+    return Layout(
+        name="beijing_opera",
+        folder=folder,
+        csv=folder,
+        read=beijing_opera.rows,
+        audio=tuple(folder / "audios" / name for name in names),
+        rows=3,
+        column=None,
+        listed=False,
+    )
+
+
+def build_nsynth(folder: Path) -> Layout:
+    home = folder / "nsynth-test"
+    notes = {
+        "bass_synthetic_068-049-025": ("bass", "synthetic"),
+        "synth_lead_electronic_001-060-100": ("synth_lead", "electronic"),
+    }
+    examples = {}
+    for i, (name, (family, source)) in enumerate(notes.items()):
+        wav(home / "audio" / f"{name}.wav", seed=i)
+        examples[name] = {
+            "note_str": name,
+            "pitch": 49,
+            "velocity": 25,
+            "instrument_family_str": family,
+            "instrument_source_str": source,
+        }
+    (home / "examples.json").write_text(json.dumps(examples))
+    return Layout(
+        name="nsynth",
+        folder=folder,
+        csv=home / "examples.json",
+        read=nsynth.rows,
+        audio=tuple(home / "audio" / f"{name}.wav" for name in notes),
+        rows=2,
+        column=None,
+    )
+
+
+def build_gtzan(folder: Path) -> Layout:
+    files = [folder / "genres" / genre / f"{genre}.00000.wav" for genre in gtzan.GENRES]
+    files[1] = files[1].with_suffix(".au")
+    for i, path in enumerate(files):
+        wav(path, seed=i)
+    return Layout(
+        name="gtzan",
+        folder=folder,
+        csv=folder,
+        read=gtzan.rows,
+        audio=tuple(files),
+        rows=10,
+        column=None,
+    )
+
+
+def build_medley_solos(folder: Path) -> Layout:
+    uuids = ["0a282672-c22c-59ff-faaa-ff9eb73fc8e6", "10e0ca95-ea8b-5b1f-e9a3-1d64f1b1a7f1"]
+    names = [f"Medley-solos-DB_test-{n}_{uuid}.wav" for n, uuid in zip((0, 5), uuids, strict=True)]
+    for i, name in enumerate(names):
+        wav(folder / "Medley-solos-DB" / name, seed=i)
+    (folder / "Medley-solos-DB_metadata.csv").write_text(
+        "subset,instrument,instrument_id,song_id,uuid4\n"
+        f"training,violin,7,12,d07b1fc0-567d-52c2-fef4-239f31c9d40e\ntest,clarinet,0,0,{uuids[0]}\n"
+        f"test,tenor saxophone,5,101,{uuids[1]}\n"
+    )
+    return Layout(
+        name="medley_solos",
+        folder=folder,
+        csv=folder / "Medley-solos-DB_metadata.csv",
+        read=medley_solos.rows,
+        audio=tuple(folder / "Medley-solos-DB" / name for name in names),
+        rows=2,
+        column="instrument_id",
+    )
+
+
+def build_audioset(folder: Path) -> Layout:
+    names = ["--4gqARaEJE.wav", "Y--BfvyPmVMo.wav", "--U7joUcTCo_30000.wav", "-0BIyqJj9ZU_30.000_40.000.flac"]
+    for i, name in enumerate(names):
+        wav(folder / "eval" / name, seed=i)
+    (folder / "class_labels_indices.csv").write_text(
+        'index,mid,display_name\n0,/m/09x0r,"Speech"\n1,/m/05zppz,"Male speech, man speaking"\n'
+        '137,/m/04rlf,"Music"\n'
+    )
+    (folder / "eval_segments.csv").write_text(
+        "# Segments csv created Sun Mar  5 10:54:25 2017\n# num_ytids=4, num_segs=4, num_unique_labels=3\n"
+        "# YTID, start_seconds, end_seconds, positive_labels\n"
+        '--4gqARaEJE, 0.000, 10.000, "/m/09x0r,/m/05zppz"\n--BfvyPmVMo, 20.000, 30.000, "/m/04rlf"\n'
+        '--U7joUcTCo, 30.000, 40.000, "/m/09x0r"\n-0BIyqJj9ZU, 30.000, 40.000, "/m/09x0r,/m/04rlf"\n'
+    )
+    return Layout(
+        name="audioset",
+        folder=folder,
+        csv=folder / "eval_segments.csv",
+        read=audioset.rows,
+        audio=tuple(folder / "eval" / name for name in names),
+        rows=4,
+        column=None,
+    )
+
+
+def build_clothoaqa(folder: Path) -> Layout:
+    names = ["river_mouth3.wav", "Geese1 - (Apollonia) 18.44.wav", "Bells, far.wav"]
+    for i, name in enumerate(names):
+        wav(folder / "audio_files" / name, seed=i)
+    lines = ["file_name,QuestionText,answer,confidence"]
+    asked = [
+        (names[0], "Is it raining?", "no no no"),
+        (names[1], "What animal is heard?", "goose geese birds"),
+        (names[1], '"Are there, by any chance, people?"', "no yes no"),
+        (f'"{names[2]}"', "What rings?", "bell bells bell"),
+    ]
+    lines += [f"{file},{question},{answer},yes" for file, question, said in asked for answer in said.split()]
+    (folder / "clotho_aqa_test.csv").write_text("\n".join(lines) + "\n")
+    return Layout(
+        name="clothoaqa",
+        folder=folder,
+        csv=folder / "clotho_aqa_test.csv",
+        read=clothoaqa.rows,
+        audio=tuple(folder / "audio_files" / name for name in names),
+        rows=4,
+        column="QuestionText",
+        repeats=True,
+    )
+
+
+def build_compa_r(folder: Path) -> Layout:
+    names = ["YUChcduGcOSc.wav", "Y-0BIyqJj9ZU.wav"]
+    for i, name in enumerate(names):
+        wav(folder / "compa_r_test_audios" / name, seed=i)
+    told = [
+        ("A man speaks and snores.", "(Male speech, man speaking-0.0-2.318), (Snoring-2.5-10.0)"),
+        ("A dog growls.", "(Growling-0.25-9)"),
+    ]
+    items = [
+        {
+            "audio_id": name,
+            "caption": caption,
+            "timestamp_events": events,
+            "input": "",
+            "dataset": "Audioset_Strong",
+            "task": "open-ended question",
+            "instruction_output": [
+                {"instruction": f"What follows in {name}?", "output": "Sleep."},
+                {"instruction": "Deduce the place.", "output": "A home."},
+            ],
+        }
+        for name, (caption, events) in zip(names, told, strict=True)
+    ]
+    (folder / "CompA-R-test.json").write_text(json.dumps(items))
+    return Layout(
+        name="compa_r",
+        folder=folder,
+        csv=folder / "CompA-R-test.json",
+        read=compa_r.rows,
+        audio=tuple(folder / "compa_r_test_audios" / name for name in names),
+        rows=2,
+        column=None,
+    )
+
+
+def build_openaqa(folder: Path) -> Layout:
+    paths = ["/data/sls/audioset/audio/0QYedLfOwcI.flac", "/data/sls/fsd50k/eval/37199.wav"]
+    files = [folder / "audio" / "audioset" / "audio" / "0QYedLfOwcI.flac", folder / "audio" / "37199.wav"]
+    for i, path in enumerate(files):
+        wav(path, seed=i)
+    asked = [
+        (paths[0], "as_20k", "What sounds?"),
+        (paths[1], "fsd50k_val", "Why?"),
+        (paths[0], "as_20k", "Who?"),
+    ]
+    items = [
+        {
+            "instruction": question,
+            "input": "",
+            "dataset": dataset,
+            "audio_id": audio,
+            "output": "A horn.",
+            "task": "question",
+        }
+        for audio, dataset, question in asked
+    ]
+    (folder / "openaqa_test.json").write_text(json.dumps(items))
+    return Layout(
+        name="openaqa",
+        folder=folder,
+        csv=folder / "openaqa_test.json",
+        read=openaqa.rows,
+        audio=tuple(files),
+        rows=2,
+        column=None,
+    )
+
+
 BUILDERS = {
     "compa_order": build_compa_order,
     "compa_attribute": build_compa_attribute,
@@ -224,7 +509,32 @@ BUILDERS = {
     "urbansound8k": build_urbansound8k,
     "vggsound": build_vggsound,
     "fsd50k": build_fsd50k,
+    "dcase2017": build_dcase2017,
+    "vocalsound": build_vocalsound,
+    "tut2017": build_tut2017,
+    "beijing_opera": build_beijing_opera,
+    "nsynth": build_nsynth,
+    "gtzan": build_gtzan,
+    "medley_solos": build_medley_solos,
+    "audioset": build_audioset,
+    "clothoaqa": build_clothoaqa,
+    "compa_r": build_compa_r,
+    "openaqa": build_openaqa,
 }
+CSVS = [
+    "compa_order",
+    "compa_attribute",
+    "audiocaps",
+    "clotho",
+    "esc50",
+    "urbansound8k",
+    "vggsound",
+    "fsd50k",
+    "medley_solos",
+    "clothoaqa",
+]
+LISTS = ["dcase2017", "tut2017", "audioset"]
+JSONS = ["vocalsound", "nsynth", "compa_r", "openaqa"]
 
 
 def _build(name: str, tmp_path: Path) -> Layout:
@@ -233,9 +543,33 @@ def _build(name: str, tmp_path: Path) -> Layout:
     return BUILDERS[name](folder)
 
 
+@pytest.fixture(autouse=True)
+def small_gtzan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One track a genre instead of a hundred."""
+    monkeypatch.setattr(gtzan, "TRACKS", 1)
+
+
 @pytest.fixture(params=list(BUILDERS))
 def layout(request: pytest.FixtureRequest, tmp_path: Path) -> Layout:
     """One official folder per importer."""
+    return _build(request.param, tmp_path)
+
+
+@pytest.fixture(params=CSVS)
+def csv_layout(request: pytest.FixtureRequest, tmp_path: Path) -> Layout:
+    """One official folder per importer that reads a CSV."""
+    return _build(request.param, tmp_path)
+
+
+@pytest.fixture(params=LISTS)
+def list_layout(request: pytest.FixtureRequest, tmp_path: Path) -> Layout:
+    """One official folder per importer that reads a list without header."""
+    return _build(request.param, tmp_path)
+
+
+@pytest.fixture(params=JSONS)
+def json_layout(request: pytest.FixtureRequest, tmp_path: Path) -> Layout:
+    """One official folder per importer that reads JSON."""
     return _build(request.param, tmp_path)
 
 

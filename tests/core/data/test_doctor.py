@@ -9,6 +9,7 @@ import yaml
 
 from core.data import doctor
 from core.data.cards import CARDS, CHECKPOINTS, COMPA_661K
+from core.data.cards_listening import GAMA_TESTS
 from core.data.doctor import DoctorError, check_card, check_checkpoint, diagnose, main
 from core.data.parquet import write_dataset
 from core.data.schema import COMPARISON, SCHEMAS
@@ -41,7 +42,7 @@ def test_every_data_set_has_a_schema_or_is_a_manifest() -> None:
     for name, card in CARDS.items():
         assert name == card.name
         assert (name in SCHEMAS) != card.manifest
-        assert card.counts["train" if card.manifest else "test"] > 0
+        assert name == "openaqa" or card.counts["train" if card.manifest else "test"] > 0
         assert all(
             [card.licence, card.citation, card.homepage.startswith("https://"), card.protocol, card.files]
         )
@@ -88,6 +89,54 @@ def test_groups_and_unknown_names(root: Path) -> None:
     assert found["cloto"].status == "wrong"
     assert "did you mean clotho" in found["cloto"].detail
     assert found["flan"].detail == "no card of that name"
+
+
+def test_what_gama_is_tested_on_and_made_of(root: Path) -> None:
+    made_of = [
+        "MIT/ast-finetuned-audioset-10-10-0.4593",
+        "meta-llama/Llama-2-7b-hf",
+        "openai/whisper-large-v2",
+    ]
+    declare(root, data={"paper": ["gama_tests"]}, checkpoints={"paper": made_of})
+    found = by_name(root)
+    assert set(GAMA_TESTS) < set(SCHEMAS)
+    assert {found[name].status for name in GAMA_TESTS} == {"missing"}
+    assert found["clothoaqa"].next.startswith("get it from https://zenodo.org/records/6473207")
+    llama = found["meta-llama/Llama-2-7b-hf"]
+    assert "accept it on its page" in llama.licence
+    command = llama.next.split()
+    assert command[:3] == ["hf", "download", "meta-llama/Llama-2-7b-hf"]
+    assert command[command.index("--revision") + 1] == CHECKPOINTS["meta-llama/Llama-2-7b-hf"].revision
+
+
+def test_a_command_fetches_every_file_that_a_checkpoint_needs() -> None:
+    for card in CHECKPOINTS.values():
+        words = card.command.split()
+        if words[:2] != ["hf", "download"] or words[3] == "--revision":  # by hand, or all files
+            continue
+        assert all(set(names.split("|")) & set(words) for names in card.files), card.name
+
+
+def test_every_official_folder_has_what_its_card_wants(root: Path, official) -> None:
+    for name in GAMA_TESTS:
+        card = CARDS[name]
+        place = root / card.folder
+        shutil.copytree(official(name).folder, place)
+        if any(file.md5 for file in card.files):
+            continue  # toy files have another checksum
+        finding = check_card(root, card)
+        assert "not there" not in finding.detail, name
+        assert finding.status == ("present" if name == "openaqa" else "wrong"), name
+
+
+def test_a_set_without_an_official_count(root: Path, official) -> None:
+    card, layout = CARDS["openaqa"], official("openaqa")
+    shutil.copytree(layout.folder, root / card.folder)
+    info = {"name": "openaqa", "task": "t", "licence": "l", "source": "s", "protocol": "p"}
+    into = root / "shared_data" / "datasets" / "paper" / "openaqa"
+    write_dataset(into, layout.rows_now(), features=SCHEMAS["openaqa"], split="train", info=info)
+    finding = check_card(root, card)
+    assert (finding.status, finding.detail) == ("present", "imported, 2 rows, no official count")
 
 
 def test_official_files_from_absent_to_imported(root: Path, official) -> None:
