@@ -63,7 +63,7 @@ def join(paper: Paper, table_key: str, *, printed: Printed, results: Results) ->
                     reported = average_reported(table_key, row, column, table=table, printed=printed)
                     ours = _average_cell([cells.get((row, part)) for part in spec.average_of], column=column)
                 status, reason = _status(
-                    paper, table, row, profile, reported=reported, cell=ours, ran=bool(cells)
+                    paper, table, row, column, profile, reported=reported, cell=ours, ran=bool(cells)
                 )
                 out.append(
                     Joined(
@@ -128,6 +128,7 @@ def _status(
     paper: Paper,
     table: Table,
     row: str,
+    column: str,
     profile: str,
     *,
     reported: Reported | None,
@@ -138,6 +139,8 @@ def _status(
         spec = table.rows[row]
         if spec.not_run is not None:
             return "not run", spec.not_run
+        if (reason := table.columns[column].not_run) is not None:
+            return "not run", reason
         if paper.status == "planned":
             return "not run", "not built yet"
         return "not run", f"no number in profile {profile}" if ran else f"profile {profile} has not been run"

@@ -32,6 +32,7 @@ class Column:
     higher_is_better: bool = True
     decimals: int = 1
     average_of: tuple[str, ...] = ()
+    not_run: str | None = None  # the reason printed where a row that ran has no number in this column
 
 
 @dataclass(frozen=True, kw_only=True)

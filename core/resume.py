@@ -15,23 +15,25 @@ from core.dvc_deps import closure
 from core.files import write_json
 
 WAIT_SECONDS = 120.0
+REPOSITORY = Path(__file__).resolve().parents[1]  # whose code runs; data may lie under another root
 
 
 def fingerprint(
     root: Path, *, config: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[Path]
 ) -> str:
-    """One hash of a configuration, of input files and of the `code` files (see `imported_files`)."""
+    """One hash of a configuration, of input files under `root` and of `code` files (see `imported_files`)."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for path in [*sorted(code), *inputs]:
-        digest.update(str(path.relative_to(root)).encode())
+        home = REPOSITORY if path.is_relative_to(REPOSITORY) else root
+        digest.update(str(path.relative_to(home)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def imported_files(file: str, *, root: Path) -> list[Path]:
+def imported_files(file: str) -> list[Path]:
     """The module at `file` (a stage's `__file__`) and all it imports in the repository: DVC's code deps."""
-    module = ".".join(Path(file).resolve().relative_to(root.resolve()).with_suffix("").parts)
-    return [root / name for name in closure(module, root=root)]
+    module = ".".join(Path(file).resolve().relative_to(REPOSITORY).with_suffix("").parts)
+    return [REPOSITORY / name for name in closure(module, root=REPOSITORY)]
 
 
 def open_folder(folder: Path, identity: str) -> bool:

@@ -7,18 +7,40 @@ protocol.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from core.data.cards import CARDS, Card
 from core.data.doctor import wrong_files
-from core.data.imports import audiocaps, clotho, compa, esc50, fsd50k, urbansound8k, vggsound
-from core.data.parquet import write_dataset
+from core.data.imports import (
+    audiocaps,
+    audioset,
+    beijing_opera,
+    clotho,
+    clothoaqa,
+    compa,
+    compa_r,
+    dcase2017,
+    esc50,
+    fsd50k,
+    gtzan,
+    medley_solos,
+    nsynth,
+    openaqa,
+    tut2017,
+    urbansound8k,
+    vggsound,
+    vocalsound,
+)
+from core.data.parquet import write_absent, write_dataset
 from core.data.schema import SCHEMAS, DatasetError
-from core.scenes import benchmarks, captions
+from core.scenes import asked, benchmarks, captions, listening, played
 from core.scenes.bank import Bank, read_bank
+from core.scenes.music import LICENSE
+from core.scenes.notes import PATCHES, PERCUSSION, SOLOISTS
+from core.scenes.settings import GENRES
 from core.stage import Context, progress
 
 Rows = Iterator[dict[str, Any]]
@@ -32,12 +54,56 @@ IMPORTERS: Mapping[str, Callable[..., Rows]] = {
     "urbansound8k": urbansound8k.rows,
     "vggsound": vggsound.rows,
     "fsd50k": fsd50k.rows,
+    "dcase2017": dcase2017.rows,
+    "vocalsound": vocalsound.rows,
+    "tut2017": tut2017.rows,
+    "beijing_opera": beijing_opera.rows,
+    "nsynth": nsynth.rows,
+    "gtzan": gtzan.rows,
+    "medley_solos": medley_solos.rows,
+    "audioset": audioset.rows,
+    "clothoaqa": clothoaqa.rows,
+    "openaqa": openaqa.rows,
+    "compa_r": compa_r.rows,
 }
 LABELS: Mapping[str, Callable[[Path], list[str]]] = {
     "esc50": esc50.labels,
     "urbansound8k": urbansound8k.labels,
     "vggsound": vggsound.labels,
     "fsd50k": fsd50k.labels,
+    "dcase2017": dcase2017.labels,
+    "vocalsound": vocalsound.labels,
+    "tut2017": tut2017.labels,
+    "beijing_opera": beijing_opera.labels,
+    "nsynth": nsynth.labels,
+    "gtzan": gtzan.labels,
+    "medley_solos": medley_solos.labels,
+    "audioset": audioset.labels,
+}
+# Mini sets that are not classes of the bank alone: their rows, and the classes of those that have their own.
+PLAYED: Mapping[str, Callable[..., Rows]] = {
+    "beijing_opera": played.beijing_opera,
+    "gtzan": played.gtzan,
+    "medley_solos": played.medley_solos,
+    "nsynth": played.nsynth,
+}
+HEARD: Mapping[str, Callable[..., Rows]] = {
+    "dcase2017": listening.dcase2017,
+    "vocalsound": listening.vocalsound,
+    "tut2017": listening.tut2017,
+    "audioset": listening.audioset,
+    "clothoaqa": asked.clothoaqa,
+    "openaqa": asked.openaqa,
+    "compa_r": asked.compa_r,
+}
+CLASSES: Mapping[str, Callable[[Bank], Iterable[str]]] = {
+    "dcase2017": listening.traffic,
+    "vocalsound": listening.actions,
+    "tut2017": listening.places,
+    "beijing_opera": lambda _bank: PERCUSSION,
+    "nsynth": lambda _bank: {patch.instrument for patch in PATCHES},
+    "gtzan": lambda _bank: [genre.name for genre in GENRES.values()],
+    "medley_solos": lambda _bank: SOLOISTS,
 }
 CONNECTIVES = {"paper": captions.PAPER, "train": captions.TRAIN, "held_out": captions.HELD_OUT}
 
@@ -47,6 +113,7 @@ class Config:
     """What to make. Options that a data set has no use for are ignored by it."""
 
     source: Literal["mini", "official"] = "mini"
+    absent: str = ""  # why this profile has no such data set; says so in its folder and makes nothing
     splits: tuple[str, ...] = ("test",)
     seed: int = 0
     # official: read from shared_data/raw/<name>
@@ -54,6 +121,7 @@ class Config:
     allow_missing: bool = False
     # mini: n rows per split, drawn from the bank's split of that name
     n: int = 0
+    n_train: int = 0  # of the split train; 0 is n
     duration: float = 5.12  # seconds
     noise_db: tuple[float, float] | None = (-35.0, -15.0)
     labels: tuple[str, ...] = ()  # only these classes of the bank; empty is all
@@ -62,8 +130,10 @@ class Config:
     kind: Literal["voices", "loudness"] = "voices"  # compa_attribute
     captions: int = 5  # audiocaps, clotho
     longer: bool = False  # audiocaps, clotho: longer captions
-    sizes: tuple[float, ...] = ()  # audiocaps, clotho, fsd50k: shares of scenes of 1, 2, ... events
+    sizes: tuple[float, ...] = ()  # sets of scenes: shares of 1, 2, ... events; empty is what the set has
     folds: int = 5  # esc50, urbansound8k, vggsound
+    questions: int = 2  # openaqa, compa_r: per audio
+    dissent: float = 0.15  # clothoaqa: share of questions that one of three annotators answers wrongly
 
 
 def datasets(config: Config, *, context: Context) -> None:
@@ -71,6 +141,10 @@ def datasets(config: Config, *, context: Context) -> None:
     name = str(context.variant)
     if name not in SCHEMAS:
         raise DatasetError(f"no data set {name!r}; there is {', '.join(SCHEMAS)}")
+    if config.absent:
+        write_absent(context.path("datasets", name), config.absent)
+        print(f"{name}: {config.absent}")
+        return
     card = CARDS[name]
     for split in config.splits:
         notes: dict[str, Any] = {}
@@ -82,7 +156,7 @@ def datasets(config: Config, *, context: Context) -> None:
             part = read_bank(context.path("bank"), splits=[split]).only(config.labels)
             rows = mini_rows(part, name, config, split=split)
             info = mini_info(part, card, config, profile=context.profile)
-            total = config.n
+            total = rows_of(config, split)
         written = write_dataset(
             context.path("datasets", name),
             progress(rows, total=total, desc=f"{name} {split}", unit="row"),
@@ -108,24 +182,34 @@ def official_rows(
     rows = IMPORTERS[card.name](
         raw, split=split, sample_rate=config.sample_rate, allow_missing=config.allow_missing, notes=notes
     )
-    info = {"source": card.homepage, "licence": card.licence, **_common(card)}
+    info: dict[str, Any] = {"source": card.homepage, "licence": card.licence, **_common(card)}
+    if card.name == "nsynth":
+        info["sources"] = nsynth.sources(raw)
     return rows, info | ({"labels": LABELS[card.name](raw)} if card.name in LABELS else {})
 
 
 def mini_rows(bank: Bank, name: str, config: Config, *, split: str) -> Rows:
     """The rows of a mini data set. Splits other than test get ids of their own."""
-    if config.n <= 0:
-        raise DatasetError(f"{name}: n is {config.n}; a mini data set needs the number of rows in its conf")
+    if (n := rows_of(config, split)) <= 0:
+        raise DatasetError(f"{name}: n is {n}; a mini data set needs the number of rows in its conf")
     call: dict[str, Any] = {
-        "n": config.n,
+        "n": n,
         "seed": config.seed,
         "duration": config.duration,
         "noise_db": config.noise_db,
         "name": name if split == "test" else f"{name}_{split}",
     }
+    if name in PLAYED:
+        return PLAYED[name](bank, **{key: value for key, value in call.items() if key != "noise_db"})
     labels = config.labels or None
     connectives = CONNECTIVES[config.connectives]
     sizes: dict[str, Any] = {"sizes": config.sizes} if config.sizes else {}
+    if name in HEARD:
+        if name in ("openaqa", "compa_r"):
+            call["questions"] = config.questions
+        elif name == "clothoaqa":
+            call["dissent"] = config.dissent
+        return HEARD[name](bank, **call, **({} if name in ("vocalsound", "tut2017") else sizes))
     if name == "compa_order":
         share = config.triplet_share
         return benchmarks.compa_order(
@@ -146,10 +230,20 @@ def mini_info(bank: Bank, card: Card, config: Config, *, profile: str) -> dict[s
     theirs."""
     licences = sorted({clip.license for clip in bank.clips})
     source = f"mini version drawn from the bank of profile {profile}"
-    info = {"source": source, "licence": "; ".join(licences), **_common(card)}
+    if card.name in PLAYED:
+        source, licences = "mini version played from the sound font of core.scenes.music", [LICENSE]
+    info: dict[str, Any] = {"source": source, "licence": "; ".join(licences), **_common(card)}
+    if card.name == "nsynth":
+        info["sources"] = sorted({patch.source for patch in PATCHES})
     if card.name not in LABELS:
         return info
-    return info | {"labels": sorted(name.replace("_", " ") for name in config.labels or bank.labels())}
+    classes = CLASSES[card.name](bank) if card.name in CLASSES else config.labels or bank.labels()
+    return info | {"labels": sorted(name.replace("_", " ") for name in classes)}
+
+
+def rows_of(config: Config, split: str) -> int:
+    """How many rows a split of a mini data set gets."""
+    return config.n_train if split == "train" and config.n_train else config.n
 
 
 def _common(card: Card) -> dict[str, Any]:

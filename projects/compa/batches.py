@@ -7,6 +7,7 @@ official caption data sets at full size.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -101,8 +102,12 @@ def scene_batches(
     max_tokens: int,
     pad_to_max: bool,
     seed: int,
+    accumulation: int = 1,
 ) -> Callable[[int], Iterator[Batch]]:
-    """`batches(step)` for `core.training.fit`; `batch_size` counts the scenes of all processes together."""
+    """`batches(step)` for `core.training.fit`; `batch_size` counts the scenes of all processes together.
+
+    accumulation: that of the training options, batches a step.
+    """
     book = phrase_book(bank)
     attributes = voice_attributes(bank)
 
@@ -112,9 +117,9 @@ def scene_batches(
         state = PartialState()
         rank, world = state.process_index, state.num_processes
         source = scene_source(bank, mix, seconds=front_end.max_seconds, seed=seed, rank=rank, world=world)
-        while True:
-            drawn = source.draw(step, batch_size)
-            rng = np.random.default_rng((seed, step, rank, 1))
+        for number in itertools.count(step * accumulation):
+            drawn = source.draw(number, batch_size)
+            rng = np.random.default_rng((seed, number, rank, 1))
             texts = write_texts(
                 drawn, objective=objective, mix=mix, book=book, attributes=attributes, rng=rng
             )
@@ -129,7 +134,6 @@ def scene_batches(
                 "positives": _padded(texts.positives),
                 "negatives": _padded(texts.negatives),
             }
-            step += 1
 
     return batches
 

@@ -64,7 +64,7 @@ def init(config: Config, *, context: Context) -> None:
         context.root,
         config=asdict(config),
         inputs=[tokenizer_file, context.root / "shared_data" / "bank" / context.profile / "bank.json"],
-        code=imported_files(__file__, root=context.root),
+        code=imported_files(__file__),
     )
     if open_folder(out, identity):
         print(f"{out} is complete")

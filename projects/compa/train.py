@@ -100,7 +100,7 @@ def train(config: Config, *, context: Context) -> None:
             context.root,
             config=asdict(config) | {"seeds": seed},
             inputs=[start, *inputs],
-            code=imported_files(__file__, root=context.root),
+            code=imported_files(__file__),
         )
         if open_folder(folder, identity):
             print(f"{context.variant} seed {seed} is complete")
@@ -141,6 +141,7 @@ def batch_source(
             front_end=shape.front_end,
             batch_size=config.batch_size,
             seed=seed,
+            accumulation=config.options.accumulation,
             **text,
         )
     if config.objective != "contrastive":
@@ -166,10 +167,10 @@ def batch_source(
             )
             front_end = mel.to(state.device)
             nothing = torch.empty(config.batch_size // state.num_processes, 0, dtype=torch.int64)
-            for batch in source(step):
-                # another crop of a long clip at every step, the same one when a run is resumed
-                heard = front_end(batch.waveforms, seed=hash((seed, step)), items=batch.ids)
-                step += 1
+            first = step * config.options.accumulation
+            for number, batch in enumerate(source(first), start=first):
+                # another crop of a long clip at every batch, the same one when a run is resumed
+                heard = front_end(batch.waveforms, seed=hash((seed, number)), items=batch.ids)
                 ids, mask = tokenize(tokenizer, batch.captions, **text)
                 yield {
                     "ids": list(batch.ids),

@@ -28,9 +28,13 @@ def test_no_rows_are_an_empty_array(tmp_path: Path) -> None:
 
 
 def test_another_shape_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="shape"), array_writer(tmp_path / "x.npy") as writer:
-        writer.append(np.zeros((2, 3)))
-        writer.append(np.zeros((2, 4)))
+    def write() -> None:
+        with array_writer(tmp_path / "x.npy") as writer:
+            writer.append(np.zeros((2, 3)))
+            writer.append(np.zeros((2, 4)))
+
+    with pytest.raises(ValueError, match="shape"):
+        write()
     assert not list(tmp_path.iterdir())
 
 

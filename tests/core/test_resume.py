@@ -66,9 +66,7 @@ def test_fingerprint_does_not_depend_on_where_the_repository_lies(repository: Pa
 
 def test_imported_files_are_the_import_closure() -> None:
     root = Path(__file__).parents[2]
-    names = [
-        path.relative_to(root).as_posix() for path in imported_files(str(root / "core/cells.py"), root=root)
-    ]
+    names = [path.relative_to(root).as_posix() for path in imported_files(str(root / "core/cells.py"))]
     assert names == ["core/cells.py", "core/files.py"]
 
 

@@ -1,0 +1,171 @@
+"""Training batches: instructions drawn from weighted files, each batch a function of seed and step alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from core.adapters.prefix_lm import ContextTooLong, encode_texts
+from core.adapters.soft_prompt import choose_tags, hint_sentence
+from core.data.instructions import Instruction, alpaca, read_instructions
+from core.encoders.ast import tags
+from projects.gama.model import hear
+from projects.gama.store import Store
+
+TagSource = Literal["predicted", "gold", "random", "none"]
+
+
+class MixError(ValueError):
+    """A mix of instruction files that cannot be drawn from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hints:
+    """What the soft prompt's sentence tells: tags from the tagger, the true ones, random ones, or none."""
+
+    source: TagSource = "predicted"
+    threshold: float = 0.5
+    limit: int = 5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Instruction files with weights: a draw takes a file by its weight, then one of its items uniformly."""
+
+    files: tuple[tuple[Instruction, ...], ...]
+    weights: tuple[float, ...]
+
+    @property
+    def size(self) -> int:
+        """Items of all files: an epoch."""
+        return sum(map(len, self.files))
+
+    def draw(self, *, seed: int, step: int, n: int, rank: int = 0, world: int = 1) -> list[Instruction]:
+        """This process's share of the n items of a step. Raises MixError when n cannot be shared out."""
+        if n % world:
+            raise MixError(
+                f"a batch of {n} cannot be shared by {world} processes; make it a multiple of {world}"
+            )
+        rng = np.random.default_rng((seed, step))
+        share = np.array(self.weights) / sum(self.weights)
+        chosen = rng.choice(len(self.files), size=n, p=share)
+        at = rng.random(n)
+        drawn = [self.files[f][int(u * len(self.files[f]))] for f, u in zip(chosen, at)]
+        return drawn[rank * (n // world) : (rank + 1) * (n // world)]
+
+
+def read_mix(folder: Path, weights: Mapping[str, float], *, known: Callable[[str], bool]) -> Mix:
+    """The named files of `folder`. Raises MixError for an empty file, a weight that is not positive, or audio
+    that has no features (`known` is false)."""
+    files = []
+    for name, weight in weights.items():
+        items = read_instructions(folder / f"{name}.json")
+        if not items or not weight > 0:
+            raise MixError(
+                f"{folder / name}.json has {len(items)} items and the weight {weight}; both must be above 0"
+            )
+        if lost := sorted({item.audio_id for item in items if not known(item.audio_id)}):
+            raise MixError(
+                f"{folder / name}.json: {len(lost)} audios have no features ({', '.join(lost[:3])}, ...): "
+                "run the stage `features` again, with the sets that these belong to"
+            )
+        files.append(tuple(items))
+    return Mix(tuple(files), tuple(weights.values()))
+
+
+def check_lengths(mix: Mix, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> None:
+    """Raise ContextTooLong, with the items, for texts that do not fit, before anything is trained.
+
+    A soft prompt is drawn with its audio and is checked in its batch.
+    """
+    for items in mix.files:
+        for first in range(0, len(items), 4096):
+            part = items[first : first + 4096]
+            encode_texts(
+                tokenizer,
+                [alpaca(item.instruction, item.input) for item in part],
+                [item.output for item in part],
+                ids=[f"{item.audio_id} ({item.task})" for item in part],
+                max_tokens=max_tokens,
+            )
+
+
+def prompts(
+    items: Sequence[tuple[str, str, str]],
+    hints: Hints | None,
+    store: Store,
+    *,
+    labels: Sequence[str],
+    gold: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """Prompts of (audio, instruction, input), with `hints` each after the sentence of its tags."""
+    if hints is None:
+        return [alpaca(instruction, extra) for _, instruction, extra in items]
+    if hints.source == "gold" and (lost := [audio for audio, _, _ in items if audio not in gold]):
+        raise MixError(f"no true tags are known of {lost[0]}: hints.source gold needs sets with events")
+    logits = store.read("tags", [audio for audio, _, _ in items]).values[:, 0]
+    heard = tags(logits, labels, threshold=hints.threshold, limit=hints.limit)
+    out = []
+    for (audio, instruction, extra), predicted in zip(items, heard):
+        rng = np.random.default_rng((hints.seed, *audio.encode()))
+        chosen = choose_tags(predicted, gold.get(audio, ()), labels, mode=hints.source, rng=rng)
+        sentence = hint_sentence([tag.replace("_", " ") for tag in chosen])
+        out.append(alpaca(f"{sentence} {instruction}".strip(), extra))
+    return out
+
+
+def instruction_batches(
+    mix: Mix,
+    store: Store,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    branches: Sequence[str],
+    batch_size: int,
+    max_tokens: int,
+    loss_on: Literal["answer", "all"],
+    hints: Hints | None,
+    labels: Sequence[str],
+    seed: int,
+    accumulation: int = 1,
+    gold: Mapping[str, Sequence[str]] | None = None,
+) -> Callable[[int], Iterator[dict[str, Any]]]:
+    """`batches(step)` for `core.training.fit`; `batch_size` counts the items of all processes.
+
+    accumulation: that of the training options, batches a step.
+    """
+
+    def batches(step: int) -> Iterator[dict[str, Any]]:
+        from accelerate import PartialState
+
+        state = PartialState()
+        for number in itertools.count(step * accumulation):
+            items = mix.draw(
+                seed=seed, step=number, n=batch_size, rank=state.process_index, world=state.num_processes
+            )
+            asked = [(item.audio_id, item.instruction, item.input) for item in items]
+            ids = [f"{item.audio_id} ({item.task})" for item in items]
+            try:
+                text = encode_texts(
+                    tokenizer,
+                    prompts(asked, hints, store, labels=labels, gold=gold or {}),
+                    [item.output for item in items],
+                    ids=ids,
+                    max_tokens=max_tokens,
+                    loss_on=loss_on,
+                )
+            except ContextTooLong as error:
+                raise ContextTooLong(f"{error} (with the hint sentence; see hints.limit)") from None
+            yield {
+                "ids": ids,
+                "features": hear(store, branches, [item.audio_id for item in items]),
+                "text": text,
+            }
+
+    return batches

@@ -1,0 +1,101 @@
+"""Classify the test sets with a CLAP. Reads: predictions/<profile>/gold, the data sets and a variant of
+CompA's checkpoints; writes: predictions/<profile>/<row>/<set>.jsonl, per item and seed the scores of all
+classes.
+
+Zero-shot: the class whose prompt is nearest to the audio. The artefact is CompA's, as trained for its own
+tables.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from core.checkpoints import load_model
+from core.encoders.clap_folder import make_front_end, make_model, read_shape, tokenize, weights_of
+from core.files import write_text_atomic
+from core.stage import Context, progress
+from projects.gama.features import dataset_batches
+from projects.gama.gold import dataset_of
+
+DIGITS = 3  # of a score; what ties then loses
+
+
+@dataclass(frozen=True)
+class Config:
+    """variant: of CompA's checkpoints. sets: classifications only."""
+
+    variant: str
+    sets: tuple[str, ...]
+    seeds: tuple[int, ...] = (0,)
+    prompt: str = "This is a sound of {}"
+    batch_size: int = 64
+
+
+@torch.inference_mode()
+def contrast(config: Config, *, context: Context) -> None:
+    """Write the scores of every set."""
+    compa = context.root / "projects" / "compa" / "checkpoints" / context.profile
+    shape, tokenizer = read_shape(compa / "init")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    models = []
+    for seed in config.seeds:
+        model = make_model(shape)
+        load_model(model, weights_of(compa, config.variant, seed))
+        models.append(model.eval().to(device))
+    mel = make_front_end(shape.front_end).to(device)
+    datasets = context.root / "shared_data" / "datasets" / context.profile
+    heard: dict[str, tuple[list[str], np.ndarray]] = {}  # data set -> ids and embeddings (S, N, D)
+    gold = context.path("predictions", "gold")
+    for name in config.sets:
+        if not (gold / f"{name}.jsonl").is_file():
+            continue  # a set that this profile has not got
+        dataset = dataset_of(name)
+        if dataset not in heard:
+            ids: list[str] = []
+            parts: list[torch.Tensor] = []
+            source = dataset_batches(
+                datasets / dataset, "test", shape.front_end.sample_rate, config.batch_size
+            )
+            for some, waves in progress(source, desc=f"hear {dataset}", unit="batch"):
+                seen = mel(waves, items=some)
+                parts.append(
+                    torch.stack([m.embed_audio(seen.input_features, seen.is_longer) for m in models]).cpu()
+                )
+                ids += some
+            heard[dataset] = ids, F.normalize(torch.cat(parts, dim=1).float(), dim=2).numpy()
+        classes = json.loads((gold / f"{name}.classes.json").read_text(encoding="utf-8"))
+        said, mask = tokenize(
+            tokenizer,
+            [config.prompt.format(label) for label in classes],
+            max_tokens=shape.text.max_tokens,
+            pad_to_max=shape.pooling == "padded",
+        )
+        text = torch.stack([m.embed_text(said.to(device), mask.to(device)).float().cpu() for m in models])
+        ids, audio = heard[dataset]
+        scores = np.einsum("snd,scd->nsc", audio, F.normalize(text, dim=2).numpy())
+        asked = (gold / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        wanted = [json.loads(line)["id"] for line in asked]
+        _write(context, name, wanted, scores[[ids.index(id) for id in wanted]])
+
+
+def _write(context: Context, name: str, ids: Sequence[str], scores: np.ndarray) -> None:
+    lines = [
+        json.dumps({"id": id, "scores": row.round(DIGITS).tolist()}, separators=(",", ":"))
+        for id, row in zip(ids, scores)
+    ]
+    write_text_atomic(
+        context.path("predictions", str(context.variant), f"{name}.jsonl"), "\n".join(lines) + "\n"
+    )
+    print(f"{name}: {len(lines)} items")
+
+
+if __name__ == "__main__":
+    from core.stage import run
+
+    run(contrast, Config)

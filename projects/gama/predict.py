@@ -1,0 +1,172 @@
+"""Answer the test sets with one row. Reads: data/<profile>/features, predictions/<profile>/gold and
+checkpoints/<profile>/<row>; writes: predictions/<profile>/<row>/<set>.jsonl, one line a question.
+
+A line holds the question's id and the answer of every seed. Decoding is greedy unless `sampling` is given:
+the release samples, so that its numbers cannot be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.adapters.prefix_lm import AudioPrefixLM, Features, Sampling, encode_texts, load_trained
+from core.files import write_text_atomic
+from core.foundations.public import foundation_path
+from core.stage import Context, progress
+from projects.gama.batches import Hints, prompts
+from projects.gama.model import HEARS, Row, hear, load_language_model, make_model, read_row
+from projects.gama.phases import identity_of
+from projects.gama.store import Store, open_store
+
+
+@dataclass(frozen=True)
+class Config:
+    """checkpoint: a trained row. swap: every question is asked of another item's audio (a blind control).
+
+    answer_tokens: the longest answer per set, `max_new_tokens` where none is given. hints: the soft prompt's
+    tags, for rows that have one.
+    """
+
+    checkpoint: str
+    sets: tuple[str, ...]
+    answer_tokens: dict[str, int]
+    seeds: tuple[int, ...] = (0,)
+    swap: bool = False
+    hints: Hints | None = None
+    sampling: Sampling | None = None
+    max_new_tokens: int = 40
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of which audio."""
+
+    id: str
+    audio: str
+    instruction: str
+
+
+def predict(config: Config, *, context: Context) -> None:
+    """Answer every set with every seed's weights."""
+    base = context.path("checkpoints", config.checkpoint)
+    row = read_row(base / f"seed{config.seeds[0]}")
+    if row.soft_prompt != (config.hints is not None):
+        raise ValueError(
+            f"{config.checkpoint} was trained {'with' if row.soft_prompt else 'without'} a soft prompt: "
+            f"{'give' if row.soft_prompt else 'remove'} predict.{context.variant}.hints"
+        )
+    gold = context.path("predictions", "gold")
+    # a set that this profile has not got is not in `gold` either, which said why
+    questions = {name: q for name in config.sets if (q := read_questions(gold / f"{name}.jsonl"))}
+    if not questions:
+        raise FileNotFoundError(f"no questions in {gold}: run the stage `gold` of projects/gama")
+    encoders = sorted({e for branch in row.branches for e in HEARS[branch]} | {"tags"})
+    features = context.path("data", "features")
+    audios = sorted({q.audio.partition(":")[0] for asked in questions.values() for q in asked})
+    store = open_store(features, audios, encoders)
+    labels = json.loads((features / "labels.json").read_text(encoding="utf-8"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    answers: dict[str, list[list[str]]] = {name: [] for name in questions}
+    for seed in config.seeds:
+        lm, tokenizer = load_language_model(
+            foundation_path(context.root, context.profile, "language_model"), dtype=row.bridge.dtype
+        )
+        model = make_model(row, widths=store.widths(), lm=lm, tokenizer=tokenizer)
+        load_trained(model, base / f"seed{seed}" / "model.safetensors", identity=identity_of(row, context))
+        model.to(device).eval()
+        began, tokens = time.monotonic(), 0
+        for name, asked in questions.items():
+            made = answer(
+                model, tokenizer, row, store, asked, config=config, name=name, labels=labels, device=device
+            )
+            answers[name].append(made)
+            tokens += sum(len(ids) for ids in tokenizer(made, add_special_tokens=False)["input_ids"])
+        context.tracker.log_metrics({"tokens_per_second": tokens / (time.monotonic() - began)}, step=seed)
+    out = context.path("predictions", str(context.variant))
+    for name, asked in questions.items():
+        lines = [
+            json.dumps({"id": q.id, "answers": list(said)}, ensure_ascii=False)
+            for q, said in zip(asked, zip(*answers[name], strict=True), strict=True)
+        ]
+        write_text_atomic(out / f"{name}.jsonl", "\n".join(lines) + "\n")
+        print(f"{name}: {len(lines)} questions; {asked[0].instruction!r} -> {answers[name][0][0]!r}")
+
+
+def read_questions(path: Path) -> list[Question]:
+    """The questions of a set, as the stage `gold` wrote them; none where it did not."""
+    if not path.is_file():
+        return []
+    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return [Question(line["id"], line["audio"], line["instruction"]) for line in lines]
+
+
+def swapped(audios: Sequence[str], *, seed: int = 0) -> list[str]:
+    """The audios in another order, so that no question keeps its own (where there are two different ones)."""
+    rng = np.random.default_rng(seed)
+    different = sorted(set(audios))
+    order = rng.permutation(len(different))
+    other = {different[a]: different[b] for a, b in zip(order, np.roll(order, 1))}
+    return [other[audio] for audio in audios]
+
+
+def answer(
+    model: AudioPrefixLM,
+    tokenizer: Any,
+    row: Row,
+    store: Store,
+    asked: Sequence[Question],
+    *,
+    config: Config,
+    name: str,
+    labels: Sequence[str],
+    device: torch.device,
+) -> list[str]:
+    """The answers to the questions of one set, in their order."""
+    heard = [question.audio for question in asked]
+    if config.swap:
+        heard = swapped(heard)
+    made: list[str] = []
+    for first in progress(range(0, len(asked), config.batch_size), desc=f"answer {name}", unit="batch"):
+        part = slice(first, first + config.batch_size)
+        text = encode_texts(
+            tokenizer,
+            prompts(
+                [(audio, question.instruction, "") for audio, question in zip(heard[part], asked[part])],
+                config.hints,
+                store,
+                labels=labels,
+                gold={},
+            ),
+            None,
+            ids=[question.id for question in asked[part]],
+            max_tokens=10**6,  # the language model's own limit is checked with the prefix
+        )
+        features = {
+            branch: Features(*(tensor.to(device) for tensor in given))
+            for branch, given in hear(store, row.branches, heard[part]).items()
+        }
+        ids = model.generate(
+            features,
+            text.input_ids.to(device),
+            text.attention_mask.to(device),
+            max_new_tokens=config.answer_tokens.get(name, config.max_new_tokens),
+            sample=config.sampling,
+            seed=first,
+        )
+        made += [said.strip() for said in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+    return made
+
+
+if __name__ == "__main__":
+    from core.stage import run
+
+    run(predict, Config)

@@ -1,0 +1,211 @@
+"""Pre-train the audio Q-Former. Reads: data/<profile>/{features,instructions/captions.json}, the text tower
+and the language model; writes: checkpoints/<profile>/pretrain/{bridging,generative}/.
+
+Stage 1 (bridging): contrast, matching and grounded generation on captions, from the text tower's weights.
+Stage 2 (generative): the queries, projected, are the prefix of the frozen language model, which captions.
+GAMA, appendix E, after BLIP-2.
+"""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from core.adapters.bert_start import copy_text_tower
+from core.adapters.prefix_lm import AudioPrefixLM
+from core.adapters.projector import Projector
+from core.adapters.qformer import AudioQFormer, QFormerShape
+from core.checkpoints import load_model, save_model
+from core.foundations.public import foundation_path
+from core.losses.bridging import bridging_losses
+from core.optimisation import TrainingOptions
+from core.resume import close_folder, fingerprint, imported_files, open_folder
+from core.stage import Context, seed_all
+from core.training import fit
+from projects.gama.batches import Mix, check_lengths, instruction_batches, read_mix
+from projects.gama.model import QFormerBranch, load_language_model
+from projects.gama.store import Store, open_store
+
+
+@dataclass(frozen=True)
+class Config:
+    """shape: its feature_size and vocab_size are those of tagger and text tower, whatever stands here.
+
+    start: "text_tower" starts the layers from its weights (BERT in the paper), "random" does not.
+    """
+
+    shape: QFormerShape
+    sets: tuple[str, ...]
+    bridging: TrainingOptions
+    generative: TrainingOptions
+    start: Literal["text_tower", "random"] = "text_tower"
+    batch_size: int = 192
+    generative_batch_size: int = 128
+    max_tokens: int = 32  # of a caption
+    max_prompt_tokens: int = 108
+    label_smoothing: float = 0.1
+    prefix_scale: float = 1.0
+    seed: int = 0
+
+
+def pretrain(config: Config, *, context: Context) -> None:
+    """Both stages, one after the other."""
+    store = open_store(context.path("data", "features"), config.sets, ("ast",))
+    folder = context.path("data", "instructions")
+    mix = read_mix(folder, {"captions": 1.0}, known=store.place.__contains__)
+    tower = foundation_path(context.root, context.profile, "text_tower")
+    words = AutoTokenizer.from_pretrained(tower, local_files_only=True)
+    shape = replace(config.shape, feature_size=store.widths()["ast"], vocab_size=len(words))
+    out = context.path("checkpoints", "pretrain")
+    inputs = [
+        folder / "captions.json",
+        *(context.path("data", "features", name, "ast.npy") for name in config.sets),
+        context.root / "shared_data" / "foundations" / context.profile / "text_tower" / "record.json",
+        context.root / "shared_data" / "foundations" / context.profile / "language_model" / "record.json",
+    ]
+    identity = fingerprint(
+        context.root,
+        config=asdict(config),
+        inputs=inputs,
+        code=imported_files(__file__),
+    )
+    if open_folder(out, identity):
+        print(f"{out} is complete")
+        return
+    seed_all(config.seed)
+    model = AudioQFormer(shape)
+    if config.start == "text_tower":
+        print(f"started from the text tower: {copy_text_tower(model, tower)}")
+    with context.tracker.child("bridging") as run:
+        history = fit(
+            Bridging(model, label_smoothing=config.label_smoothing),
+            loss=bridging_loss,
+            batches=lambda step: caption_batches(mix, store, words, step=step, config=config),
+            options=replace(config.bridging, seed=config.seed),
+            folder=out / "bridging",
+            log=run.log_metrics,
+        )
+    save_model(model, out / "bridging.safetensors")
+    print(f"bridging: loss {history.losses[0]:.3f} -> {history.losses[-1]:.3f}")
+
+    seed_all(config.seed)
+    lm, tokenizer = load_language_model(foundation_path(context.root, context.profile, "language_model"))
+    lm.requires_grad_(False)
+    check_lengths(mix, tokenizer, max_tokens=config.max_prompt_tokens)
+    width = lm.get_input_embeddings().weight.shape[1]
+    speaking = AudioQFormer(shape)
+    load_model(speaking, out / "bridging.safetensors")
+    speaking.drop_text()
+    branch = QFormerBranch(speaking, Projector(shape.hidden_size, width, scale=config.prefix_scale))
+    with context.tracker.child("generative") as run:
+        history = fit(
+            AudioPrefixLM(lm, {"qformer": branch}),
+            loss=lambda network, batch: {"loss": network(batch["features"], batch["text"])["loss"]},
+            batches=instruction_batches(
+                mix,
+                store,
+                tokenizer,
+                branches=("qformer",),
+                batch_size=config.generative_batch_size,
+                max_tokens=config.max_prompt_tokens,
+                loss_on="answer",
+                hints=None,
+                labels=(),
+                seed=config.seed,
+                accumulation=config.generative.accumulation,
+            ),
+            options=replace(config.generative, seed=config.seed),
+            folder=out / "generative",
+            log=run.log_metrics,
+        )
+    save_model(branch, out / "generative.safetensors")
+    print(f"generative: loss {history.losses[0]:.3f} -> {history.losses[-1]:.3f}")
+    remove_steps(out)
+    close_folder(out, identity)
+
+
+class Bridging(nn.Module):
+    """The losses of stage 1 as a forward pass: in several processes the wrapper around it must be called."""
+
+    def __init__(self, model: AudioQFormer, *, label_smoothing: float) -> None:
+        super().__init__()
+        self.model, self.label_smoothing = model, label_smoothing
+
+    def forward(
+        self, features: Tensor, mask: Tensor, ids: Tensor, text_mask: Tensor, captions: Tensor
+    ) -> dict[str, Tensor]:
+        made = bridging_losses(
+            self.model,
+            features,
+            mask,
+            ids,
+            text_mask,
+            caption_ids=captions,
+            label_smoothing=self.label_smoothing,
+        )
+        names = ("loss", "contrastive", "matching", "generation")
+        return {name: getattr(made, name) for name in names} | {"matched": made.matching_accuracy}
+
+
+def bridging_loss(network: nn.Module, batch: dict[str, Any]) -> dict[str, Tensor]:
+    """See `Bridging`."""
+    made: dict[str, Tensor] = network(
+        batch["features"], batch["mask"], batch["input_ids"], batch["attention_mask"], batch["captions"]
+    )
+    return made
+
+
+def caption_batches(
+    mix: Mix, store: Store, words: PreTrainedTokenizerBase, *, step: int, config: Config
+) -> Iterator[dict[str, Any]]:
+    """Captions and AST's last layer, one caption an audio and batch where the draw allows it."""
+    from accelerate import PartialState
+
+    state = PartialState()
+    for number in itertools.count(step * config.bridging.accumulation):
+        items = mix.draw(
+            seed=config.seed,
+            step=number,
+            n=config.batch_size,
+            rank=state.process_index,
+            world=state.num_processes,
+        )
+        text = words(
+            [item.output for item in items],
+            padding=True,
+            truncation=True,
+            max_length=config.max_tokens,
+            return_tensors="pt",
+        )
+        heard = store.read("ast", [item.audio_id for item in items])
+        yield {
+            "ids": [item.audio_id for item in items],
+            "features": heard.values[:, 0],
+            "mask": heard.mask,
+            "input_ids": text["input_ids"],
+            "attention_mask": text["attention_mask"],
+            # the same number for the same caption, in every process
+            "captions": torch.tensor([zlib.crc32(item.output.lower().encode()) for item in items]),
+        }
+
+
+def remove_steps(folder: Path) -> None:
+    """Checkpoints of finished trainings: only their last weights are read."""
+    import shutil
+
+    for checkpoint in folder.glob("*/step*"):
+        shutil.rmtree(checkpoint)
+
+
+if __name__ == "__main__":
+    from core.stage import run
+
+    run(pretrain, Config)

@@ -1,0 +1,326 @@
+"""Score the answers. Reads: predictions/<profile>/{gold,<row>} and the text tower, which maps answers to
+labels; writes: results/<profile>/ with a JSON per table and its item scores beside it.
+
+Needs no audio and no language model: anyone can score again, or by another protocol.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.cells import Cell, Items, write_cells
+from core.metrics.bootstrap import (
+    bootstrap_statistic,
+    dataset_seed,
+    mean_interval,
+    percentile_interval,
+)
+from core.metrics.captioning import caption_scores
+from core.metrics.classification import macro_ap_replicates, macro_average_precision
+from core.metrics.clotho_aqa import clotho_aqa_scores
+from core.metrics.label_mapping import Encode, Split, map_to_labels
+from core.metrics.multilabel import micro_f1, micro_f1_replicates, one_hot_argmax
+from core.metrics.stated import correct
+from core.metrics.tuples import reference_tuples, scene_tuples, tuple_scores
+from core.stage import Context
+
+COLUMNS = {"dcase2017": "dcase", "tut2017": "tut", "medley_solos": "medley"}  # else a set's own name
+MAP_SETS = ("fsd50k", "audioset")
+TABLES = ("classification", "reasoning")
+REPLICATES = 2000
+
+Lines = list[dict[str, Any]]
+Result = tuple[str, Cell, Items]  # table, cell, items
+
+
+class PredictionError(ValueError):
+    """A file of predictions that cannot be scored."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """rows: table -> row of the table -> folder of predictions. split: how several labels in one answer
+    count.
+
+    encoder: the sentence encoder's folder from the repository's root (Sentence-BERT in the paper); empty
+    takes the text tower.
+    """
+
+    rows: dict[str, dict[str, str]]
+    split: Split | None = None
+    prefix: str = "sound of "
+    encoder: str = ""
+
+
+def score(config: Config, *, context: Context) -> None:
+    """Write every table's cells; a row that was not run leaves its cells out."""
+    from core.foundations.public import foundation_path
+    from core.foundations.text_tower import load_sentence_encoder
+
+    tower = foundation_path(context.root, context.profile, "text_tower")
+    encode = load_sentence_encoder(context.root / config.encoder if config.encoder else tower)
+    gold = context.path("predictions", "gold")
+    book, names = (_optional(gold / file) for file in ("book.json", "aliases.json"))
+    for table in TABLES:
+        results: list[Result] = []
+        for row, folder in config.rows.get(table, {}).items():
+            for path in sorted(context.path("predictions", folder).glob("*.jsonl")):
+                truth = read_lines(gold / path.name)
+                said = read_lines(path)
+                if [line["id"] for line in said] != [line["id"] for line in truth]:
+                    raise PredictionError(
+                        f"{path} answers other questions than {gold / path.name}: predict again"
+                    )
+                results += [
+                    result
+                    for result in score_set(
+                        path.stem,
+                        truth,
+                        said,
+                        row=row,
+                        scale=context.profile,
+                        gold=gold,
+                        book=book,
+                        names=names,
+                        encode=encode,
+                        config=config,
+                    )
+                    if result[0] == table
+                ]
+        if results:
+            write_cells(
+                context.path("results"),
+                table,
+                [cell for _, cell, _ in results],
+                [items for *_, items in results],
+            )
+            context.tracker.log_metrics({f"{c.row}.{c.column}": c.value for _, c, _ in results})
+            context.tracker.log_artifact(context.path("results", f"{table}.json"))
+
+
+def score_set(
+    name: str,
+    truth: Lines,
+    said: Lines,
+    *,
+    row: str,
+    scale: str,
+    gold: Path,
+    book: Mapping[str, Sequence[str]],
+    names: Mapping[str, Sequence[str]],
+    encode: Encode,
+    config: Config,
+) -> Iterator[Result]:
+    """The cells of one row on one set of questions."""
+    mean = functools.partial(mean_cell, row, scale=scale)
+    column = COLUMNS.get(name, name)
+    if "labels" in truth[0]:
+        classes = json.loads((gold / f"{name}.classes.json").read_text(encoding="utf-8"))
+        labels = np.array([[label in line["labels"] for label in classes] for line in truth])
+        scores = class_scores(said, classes, encode=encode, config=config)
+        how = "nearest label to the answer" if "answers" in said[0] else "nearest label to the audio"
+        if name in MAP_SETS:
+            yield "classification", *map_cell(row, column, name, scores, labels, scale=scale, how=how)
+        elif name == "dcase2017":
+            yield "classification", *f1_cell(row, column, name, scores, labels, scale=scale, how=how)
+        else:
+            hits = [top_hits(one, labels) for one in scores]
+            yield "classification", *mean(column, name, hits, protocol=f"accuracy, {how}, ties lose")
+        return
+    answers = seeds_of(said)
+    if "captions" in truth[0]:
+        references = [line["captions"] for line in truth]
+        dense = name.startswith("dense_")
+        if not dense:
+            made = [caption_scores(one, references) for one in answers]
+            cider = [one.cider_d for one in made]
+            yield (
+                "classification",
+                *mean(f"{name}_cider", name, cider, protocol="CIDEr-D of one greedy caption", unit="0-10"),
+            )
+            if all(one.spice is not None for one in made):
+                spice = [np.asarray(one.spice) for one in made]
+                yield "classification", *mean(column, name, spice, protocol="SPICE of one greedy caption")
+            else:
+                print(f"{row}/{column}: SPICE {made[0].not_run}")
+        if book:
+            true = [reference_tuples(each, book) for each in references]
+            f1 = [tuple_scores([scene_tuples(a, book) for a in one], true).f1 for one in answers]
+            table = "reasoning" if dense else "classification"
+            yield (
+                table,
+                *mean(f"{name}_tuples", name, f1, protocol="F1 of scene tuples against the captions'"),
+            )
+        return
+    if "key" in truth[0]:
+        right = [
+            np.array(
+                [float(correct(a, t["key"], t["options"], names)) for a, t in zip(one, truth) if t["options"]]
+            )
+            for one in answers
+        ]
+        if len(right[0]):
+            note = "the answer states what the timeline says"
+            yield "reasoning", *mean(f"{name}_timeline", name, right, protocol=note)
+        return
+    made_aqa = [clotho_aqa_scores(one, [line["answers"] for line in truth]) for one in answers]
+    how_matched = {
+        "clothoaqa": "both",
+        "clothoaqa_binary": "unanimous yes/no",
+        "clothoaqa_any": "any of three",
+    }
+    for part, covered in (
+        ("clothoaqa", made_aqa[0].unanimous | made_aqa[0].open),
+        ("clothoaqa_binary", made_aqa[0].unanimous),
+        ("clothoaqa_any", made_aqa[0].open),
+    ):
+        if covered.any():
+            hits = [one.hit[covered].astype(float) for one in made_aqa]
+            yield "classification", *mean(part, part, hits, protocol=f"exact answer, {how_matched[part]}")
+
+
+def _optional(path: Path) -> dict[str, list[str]]:
+    """What `gold` wrote of the bank's words; nothing where it was told not to."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def seeds_of(said: Lines) -> list[list[str]]:
+    """Answers by seed."""
+    return [[line["answers"][seed] for line in said] for seed in range(len(said[0]["answers"]))]
+
+
+def class_scores(said: Lines, classes: Sequence[str], *, encode: Encode, config: Config) -> list[np.ndarray]:
+    """(N, C) of each seed: as a CLAP gave them, or the nearness of answer and label."""
+    if "scores" in said[0]:
+        return list(np.array([line["scores"] for line in said]).transpose(1, 0, 2))
+    return [
+        map_to_labels(one, classes, encode=encode, prefix=config.prefix, split=config.split)
+        for one in seeds_of(said)
+    ]
+
+
+def top_hits(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N,) 1 where the best class is right; a tie with a wrong class loses."""
+    best_right = np.where(labels, scores, -np.inf).max(axis=1)
+    best_wrong = np.where(labels, -np.inf, scores).max(axis=1)
+    return (best_right > best_wrong).astype(float)
+
+
+def mean_cell(
+    row: str,
+    column: str,
+    dataset: str,
+    scores: Sequence[np.ndarray],
+    *,
+    scale: str,
+    protocol: str,
+    unit: str = "%",
+) -> tuple[Cell, Items]:
+    """A cell that is the mean of item scores (times 100 for %); the interval resamples items."""
+    interval = mean_interval(scores, seed=dataset_seed(dataset))
+    factor = 100.0 if unit == "%" else 1.0
+    cell = Cell(
+        row=row,
+        column=column,
+        value=factor * interval.value,
+        low=factor * interval.low,
+        high=factor * interval.high,
+        n=interval.n,
+        seeds=tuple(factor * value for value in interval.seeds),
+        scale=scale,
+        protocol=protocol,
+        unit=unit,
+    )
+    return cell, Items(row=row, column=column, dataset=dataset, scores=tuple(scores))
+
+
+def map_cell(
+    row: str,
+    column: str,
+    dataset: str,
+    scores: Sequence[np.ndarray],
+    labels: np.ndarray,
+    *,
+    scale: str,
+    how: str,
+) -> tuple[Cell, Items]:
+    """Macro mAP over the classes that have a positive."""
+    values = [100 * macro_average_precision(one, labels).value for one in scores]
+    statistics = [functools.partial(macro_ap_replicates, one, labels) for one in scores]
+    present = int(labels.any(axis=0).sum())
+    return _resampled(
+        row, column, dataset, values, statistics, len(labels), scale, f"macro mAP of {present} classes, {how}"
+    )
+
+
+def f1_cell(
+    row: str,
+    column: str,
+    dataset: str,
+    scores: Sequence[np.ndarray],
+    labels: np.ndarray,
+    *,
+    scale: str,
+    how: str,
+) -> tuple[Cell, Items]:
+    """Micro-F1 of one label an item (LTU's scoring of DCASE 2017)."""
+    made = [micro_f1(one_hot_argmax(one), labels) for one in scores]
+    statistics = [functools.partial(micro_f1_replicates, one.counts) for one in made]
+    values = [100 * one.value for one in made]
+    return _resampled(
+        row, column, dataset, values, statistics, len(labels), scale, f"micro-F1 of one label, {how}"
+    )
+
+
+def _resampled(
+    row: str,
+    column: str,
+    dataset: str,
+    values: Sequence[float],
+    statistics: Sequence[Any],
+    n: int,
+    scale: str,
+    protocol: str,
+) -> tuple[Cell, Items]:
+    seed = dataset_seed(dataset)
+    drawn = [100 * bootstrap_statistic(one, n, seed=seed, replicates=REPLICATES) for one in statistics]
+    low, high = percentile_interval(np.mean(drawn, axis=0))
+    cell = Cell(
+        row=row,
+        column=column,
+        value=float(np.mean(values)),
+        low=low,
+        high=high,
+        n=n,
+        seeds=tuple(values),
+        scale=scale,
+        protocol=protocol,
+    )
+    return cell, Items(row=row, column=column, dataset=dataset, scores=tuple(drawn), kind="replicates")
+
+
+def read_lines(path: Path) -> Lines:
+    """The lines of a file. Raises PredictionError for an empty, cut or missing one."""
+    try:
+        lines: Lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        raise PredictionError(f"{path} is missing: run the stages `gold` and `predict` again") from None
+    except json.JSONDecodeError as error:
+        raise PredictionError(f"{path} is cut or damaged ({error}): run its stage again") from None
+    ids = [line["id"] for line in lines]
+    if not lines or len(set(ids)) < len(ids):
+        raise PredictionError(f"{path} holds {len(lines)} lines of {len(set(ids))} ids: run its stage again")
+    return lines
+
+
+if __name__ == "__main__":
+    from core.stage import run
+
+    run(score, Config)

@@ -1,0 +1,47 @@
+"""Train one row. Reads: data/<profile>/{features,instructions}, the language model and, for rows with a
+Q-Former, checkpoints/<profile>/pretrain; writes: checkpoints/<profile>/<row>/seed<n>/, weights after every
+phase.
+
+The phases are the curriculum's stages 1 to 4 (LTU's, which GAMA follows).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from core.stage import Context
+from projects.gama.model import BranchName, Bridge, Row
+from projects.gama.phases import Phase, train_row
+
+
+@dataclass(frozen=True)
+class Config:
+    """branches: what puts audio in front of the language model; none makes a blind control. sets: of
+    features.
+    """
+
+    branches: tuple[BranchName, ...]
+    bridge: Bridge
+    phases: dict[str, Phase]
+    sets: tuple[str, ...]
+    seeds: tuple[int, ...] = field(default=(0,))
+
+
+def train(config: Config, *, context: Context) -> None:
+    """Train every seed through the curriculum."""
+    train_row(
+        Row(branches=config.branches, bridge=config.bridge, soft_prompt=False),
+        config.phases,
+        sets=config.sets,
+        seeds=config.seeds,
+        hints=None,
+        parent="",
+        code=__file__,
+        context=context,
+    )
+
+
+if __name__ == "__main__":
+    from core.stage import run
+
+    run(train, Config)

@@ -1,0 +1,49 @@
+"""Tune one row on CompA-R. Reads: checkpoints/<profile>/<parent>, data/<profile>/{features,instructions}
+and the language model; writes: checkpoints/<profile>/<row>/seed<n>/.
+
+Instruction tuning continues the parent's last weights, with the soft prompt where `hints` is given. The paper
+trains LoRA (and the soft prompt's vector) only; the release's script trains everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from core.stage import Context
+from projects.gama.batches import Hints
+from projects.gama.model import read_row
+from projects.gama.phases import Phase, train_row
+
+
+@dataclass(frozen=True)
+class Config:
+    """parent: a row of the stage `train`, whose branches and sizes this one has. hints: the soft prompt's
+    tags.
+    """
+
+    parent: str
+    phases: dict[str, Phase]
+    sets: tuple[str, ...]
+    hints: Hints | None = None
+    seeds: tuple[int, ...] = field(default=(0,))
+
+
+def tune(config: Config, *, context: Context) -> None:
+    """Tune every seed."""
+    parent = read_row(context.path("checkpoints", config.parent, f"seed{config.seeds[0]}"))
+    train_row(
+        replace(parent, soft_prompt=config.hints is not None),
+        config.phases,
+        sets=config.sets,
+        seeds=config.seeds,
+        hints=config.hints,
+        parent=config.parent,
+        code=__file__,
+        context=context,
+    )
+
+
+if __name__ == "__main__":
+    from core.stage import run
+
+    run(tune, Config)

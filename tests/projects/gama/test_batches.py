@@ -1,0 +1,181 @@
+"""Batches of instructions: draws that a seed repeats, shares of processes, hints, errors before training."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.adapters.prefix_lm import IGNORED, ContextTooLong
+from core.data.instructions import Instruction, InstructionError, alpaca, write_instructions
+from projects.gama.batches import Hints, Mix, MixError, check_lengths, instruction_batches, prompts, read_mix
+from projects.gama.model import load_language_model
+from projects.gama.store import Store, open_store
+
+LABELS = ("dog_bark", "rain", "siren", "church_bell")
+
+
+def item(audio: str, task: str = "t", output: str = "A dog.") -> Instruction:
+    return Instruction(audio_id=audio, instruction="What is heard?", output=output, task=task)
+
+
+MIX = Mix(
+    (
+        tuple(item(f"scenes:sc{i}", "small") for i in range(2)),
+        tuple(item(f"scenes:sc{i % 6}", f"large{i}") for i in range(60)),
+    ),
+    (3.0, 1.0),
+)
+
+
+@pytest.fixture
+def store(fresh: Path) -> Store:
+    folder = fresh / "projects" / "gama" / "data" / "mini" / "features"
+    return open_store(folder, ("scenes",), ("ast", "listener", "tags"))
+
+
+@pytest.fixture
+def tokenizer(fresh: Path) -> Any:
+    return load_language_model(fresh / "shared_data" / "foundations" / "mini" / "language_model")[1]
+
+
+def batches(store: Store, tokenizer: Any, *, step: int = 0, **how: Any) -> Any:
+    options: dict[str, Any] = {
+        "branches": ("ast_linear",),
+        "batch_size": 4,
+        "max_tokens": 100,
+        "loss_on": "answer",
+        "hints": None,
+        "labels": LABELS,
+        "seed": 5,
+    }
+    return instruction_batches(MIX, store, tokenizer, **(options | how))(step)
+
+
+def test_draws_are_a_function_of_seed_and_step() -> None:
+    drawn = [MIX.draw(seed=0, step=step, n=8) for step in range(5)]
+    assert drawn == [MIX.draw(seed=0, step=step, n=8) for step in range(5)]
+    assert len({tuple(each) for each in drawn}) == 5
+    assert drawn[0] != MIX.draw(seed=1, step=0, n=8)
+
+
+def test_processes_share_a_step_between_them() -> None:
+    whole = MIX.draw(seed=0, step=3, n=12)
+    parts = [MIX.draw(seed=0, step=3, n=12, rank=rank, world=3) for rank in range(3)]
+    assert list(itertools.chain(*parts)) == whole
+    assert {len(part) for part in parts} == {4}
+    with pytest.raises(MixError, match="multiple of 5"):
+        MIX.draw(seed=0, step=3, n=12, rank=0, world=5)
+
+
+def test_files_come_by_weight_and_items_alike() -> None:
+    assert MIX.size == 62
+    drawn = [one.task for step in range(40) for one in MIX.draw(seed=0, step=step, n=100)]
+    assert drawn.count("small") / len(drawn) == pytest.approx(0.75, abs=0.03)
+    large = Counter(task for task in drawn if task != "small")
+    assert len(large) == 60
+    assert max(large.values()) < 3 * len(drawn) / 4 / 60
+
+
+def test_a_mix_that_cannot_be_drawn_from(tmp_path: Path) -> None:
+    write_instructions(tmp_path / "closed.json", [item("scenes:sc0"), item("scenes:gone")])
+    write_instructions(tmp_path / "empty.json", [])
+    mix = read_mix(tmp_path, {"closed": 2.0}, known=lambda _: True)
+    assert mix.weights == (2.0,)
+    assert [one.audio_id for one in mix.files[0]] == ["scenes:sc0", "scenes:gone"]
+    with pytest.raises(MixError, match=r"closed.json: 1 audios have no features \(scenes:gone"):
+        read_mix(tmp_path, {"closed": 1.0}, known=lambda audio: audio == "scenes:sc0")
+    with pytest.raises(MixError, match=r"weight 0"):
+        read_mix(tmp_path, {"closed": 0.0}, known=lambda _: True)
+    for name in ("empty", "absent"):
+        with pytest.raises(InstructionError, match=f"{name}.json"):
+            read_mix(tmp_path, {name: 1.0}, known=lambda _: True)
+
+
+def test_texts_that_do_not_fit_are_named_before_training(tokenizer: Any) -> None:
+    mix = Mix(((item("scenes:a"), item("scenes:b", "open", "rain and " * 60)),), (1.0,))
+    check_lengths(mix, tokenizer, max_tokens=600)
+    with pytest.raises(ContextTooLong, match=r"1 of 2 texts .*scenes:b \(open\)"):
+        check_lengths(mix, tokenizer, max_tokens=100)
+
+
+def test_a_batch_holds_texts_and_the_features_of_their_audios(store: Store, tokenizer: Any) -> None:
+    batch = next(batches(store, tokenizer))
+    items = MIX.draw(seed=5, step=0, n=4)
+    assert batch["ids"] == [f"{one.audio_id} ({one.task})" for one in items]
+    wanted = store.read("ast", [one.audio_id for one in items])
+    assert list(batch["features"]) == ["ast_linear"]
+    assert torch.equal(batch["features"]["ast_linear"].values, wanted.values)
+    text = batch["text"]
+    for row, one in enumerate(items):
+        said = text.labels[row] != IGNORED
+        assert tokenizer.decode(text.input_ids[row][said]) == f"{one.output}</s>"
+        valid = text.input_ids[row][text.attention_mask[row].bool()]
+        assert tokenizer.decode(valid, skip_special_tokens=True) == alpaca(one.instruction) + one.output
+    everything = next(batches(store, tokenizer, loss_on="all"))["text"]
+    assert torch.equal(
+        (everything.labels != IGNORED).sum(dim=1), everything.attention_mask.sum(dim=1) - 1
+    )  # all but the first token, which nothing predicts
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_batches_of_a_later_step_are_those_of_an_unbroken_run(
+    store: Store, tokenizer: Any, accumulation: int
+) -> None:
+    unbroken = batches(store, tokenizer, accumulation=accumulation)
+    ids = [batch["ids"] for batch in itertools.islice(unbroken, 4 * accumulation)]
+    resumed = batches(store, tokenizer, step=3, accumulation=accumulation)
+    assert [batch["ids"] for batch in itertools.islice(resumed, accumulation)] == ids[3 * accumulation :]
+    assert len(set(map(tuple, ids))) == len(ids)
+
+
+def hinted(store: Store, **how: Any) -> list[str]:
+    asked = [(f"scenes:sc{i}", "Why?", "") for i in range(6)]
+    gold = how.pop("gold", {})
+    return prompts(asked, Hints(**how), store, labels=LABELS, gold=gold)
+
+
+def tags_of(prompt: str) -> list[str]:
+    sentence = prompt.partition("following tags: ")[2].partition(". Why?")[0]
+    return sentence.split(", ") if sentence else []
+
+
+def test_hints_tell_what_the_tagger_heard(store: Store) -> None:
+    assert prompts([("scenes:sc0", "Why?", "x")], None, store, labels=LABELS, gold={}) == [
+        alpaca("Why?", "x")
+    ]
+    logits = store.read("tags", [f"scenes:sc{i}" for i in range(6)]).values[:, 0]
+    wanted = [
+        [LABELS[place].replace("_", " ") for place in row.argsort(descending=True) if row[place] >= 0][:2]
+        for row in logits
+    ]
+    made = hinted(store, source="predicted", threshold=0.5, limit=2)
+    assert [tags_of(prompt) for prompt in made] == wanted
+    assert any(len(tags) == 2 for tags in wanted)
+    assert all(("<hint>" in prompt) == bool(tags) for prompt, tags in zip(made, wanted))
+    assert hinted(store, threshold=1.0) == [alpaca("Why?")] * 6  # no tag, no sentence
+
+
+def test_the_other_sources_of_tags(store: Store) -> None:
+    assert hinted(store, source="none") == [alpaca("Why?")] * 6
+    truth = {f"scenes:sc{i}": ("church_bell",) for i in range(6)}
+    assert all(tags_of(prompt) == ["church bell"] for prompt in hinted(store, source="gold", gold=truth))
+    with pytest.raises(MixError, match=r"no true tags .*scenes:sc5"):
+        hinted(store, source="gold", gold={f"scenes:sc{i}": () for i in range(5)})
+    predicted, chance = hinted(store), hinted(store, source="random")
+    assert [len(tags_of(one)) for one in chance] == [len(tags_of(one)) for one in predicted]
+    assert chance == hinted(store, source="random")
+    assert chance != predicted
+    assert chance != hinted(store, source="random", seed=1)
+
+
+def test_a_hint_that_makes_a_text_too_long_says_so(store: Store, tokenizer: Any) -> None:
+    asked = [alpaca(one.instruction) + one.output for one in MIX.files[0]]
+    longest = max(len(ids) for ids in tokenizer(asked)["input_ids"]) + 1
+    next(batches(store, tokenizer, max_tokens=longest))
+    with pytest.raises(ContextTooLong, match=r"scenes:sc.*hints.limit"):
+        next(batches(store, tokenizer, max_tokens=longest, hints=Hints(threshold=0.0)))
