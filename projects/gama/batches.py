@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def read_mix(folder: Path, weights: Mapping[str, float], *, known: Callable[[str
     that has no features (`known` is false)."""
     files = []
     for name, weight in weights.items():
-        items = read_instructions(folder / f"{name}.json")
+        items = _read(folder / f"{name}.json")
         if not items or not weight > 0:
             raise MixError(
                 f"{folder / name}.json has {len(items)} items and the weight {weight}; both must be above 0"
@@ -76,8 +77,14 @@ def read_mix(folder: Path, weights: Mapping[str, float], *, known: Callable[[str
                 f"{folder / name}.json: {len(lost)} audios have no features ({', '.join(lost[:3])}, ...): "
                 "run the stage `features` again, with the sets that these belong to"
             )
-        files.append(tuple(items))
+        files.append(items)
     return Mix(tuple(files), tuple(weights.values()))
+
+
+@functools.lru_cache(maxsize=8)
+def _read(path: Path) -> tuple[Instruction, ...]:
+    """A file that several phases draw from is read once."""
+    return tuple(read_instructions(path))
 
 
 def check_lengths(mix: Mix, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> None:
@@ -85,16 +92,19 @@ def check_lengths(mix: Mix, tokenizer: PreTrainedTokenizerBase, *, max_tokens: i
 
     A soft prompt is drawn with its audio and is checked in its batch.
     """
-    for items in mix.files:
-        for first in range(0, len(items), 4096):
-            part = items[first : first + 4096]
-            encode_texts(
-                tokenizer,
-                [alpaca(item.instruction, item.input) for item in part],
-                [item.output for item in part],
-                ids=[f"{item.audio_id} ({item.task})" for item in part],
-                max_tokens=max_tokens,
-            )
+    texts: dict[str, Instruction] = {}  # many items share their words
+    for item in itertools.chain.from_iterable(mix.files):
+        texts.setdefault(alpaca(item.instruction, item.input) + item.output, item)
+    items = list(texts.values())
+    for first in range(0, len(items), 4096):
+        part = items[first : first + 4096]
+        encode_texts(
+            tokenizer,
+            [alpaca(item.instruction, item.input) for item in part],
+            [item.output for item in part],
+            ids=[f"{item.audio_id} ({item.task})" for item in part],
+            max_tokens=max_tokens,
+        )
 
 
 def prompts(

@@ -19,7 +19,7 @@ from core.resume import close_folder, fingerprint, imported_files, open_folder
 from core.stage import Context, seed_all
 from core.tracking import Tracker
 from core.training import BatchSource, fit
-from projects.gama.batches import Hints, check_lengths, instruction_batches, read_mix
+from projects.gama.batches import Hints, Mix, check_lengths, instruction_batches, read_mix
 from projects.gama.model import HEARS, Row, load_language_model, make_model, write_row
 from projects.gama.store import open_store
 
@@ -99,8 +99,11 @@ def train_row(
             load_parent(model, before, identity=mine)
         if machine.is_main_process():
             write_row(folder, row)
-        for mix in mixes.values():
-            check_lengths(mix, tokenizer, max_tokens=row.bridge.max_tokens)
+        files = {
+            id(file): file for mix in mixes.values() for file in mix.files
+        }  # each once, not once a phase
+        whole = Mix(tuple(files.values()), (1.0,) * len(files))
+        check_lengths(whole, tokenizer, max_tokens=row.bridge.max_tokens)
         with context.tracker.child(f"{context.variant} seed {seed}", params={"seed": seed}) as run:
             for number, (name, phase) in enumerate(phases.items()):
                 batches = instruction_batches(

@@ -94,6 +94,7 @@ def score(config: Config, *, context: Context) -> None:
                     )
                     if result[0] == table
                 ]
+        results += list(judged_cells(context, config)) if table == "reasoning" else []
         if results:
             write_cells(
                 context.path("results"),
@@ -184,6 +185,30 @@ def score_set(
         if covered.any():
             hits = [one.hit[covered].astype(float) for one in made_aqa]
             yield "classification", *mean(part, part, hits, protocol=f"exact answer, {how_matched[part]}")
+
+
+def judged_cells(context: Context, config: Config) -> Iterator[Result]:
+    """The judge's means, 1 to 5, where there was one; what has no verdict is left out and counted."""
+    for row, folder in config.rows.get("reasoning", {}).items():
+        path = context.path("predictions", "judged", f"{folder}.jsonl")
+        if not path.is_file():
+            continue
+        lines = read_lines(path)
+        rated = [line["scores"] for line in lines if line["scores"]]
+        note = f"a judge's mean; {len(lines) - len(rated)} answers without a verdict are left out"
+        for criterion in ("clarity", "correctness", "engagement"):
+            scores = [np.array([float(one[criterion]) for one in rated])]
+            if rated:
+                cell, items = mean_cell(
+                    row,
+                    f"compa_r_{criterion}_gpt4",
+                    "compa_r_judged",
+                    scores,
+                    scale=context.profile,
+                    protocol=note,
+                    unit="1-5",
+                )
+                yield "reasoning", cell, items
 
 
 def _optional(path: Path) -> dict[str, list[str]]:

@@ -68,7 +68,7 @@ def test_split_text_at_the_last_response() -> None:
     assert split_text("a caption") == ("", "a caption")
 
 
-def test_labels_are_on_answers_and_on_whole_texts_without_a_prompt(
+def test_labels_are_on_answers_and_on_bare_texts(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     batch = encode_corpus(tokenizer, [TEXTS[0], "a dog barks"], max_tokens=64)

@@ -1,0 +1,91 @@
+"""Have answers rated. Reads: predictions/<profile>/{gold,<row>}; writes:
+predictions/<profile>/judged/<row>.jsonl with a verdict a question, or judged/not_run.txt with the reason.
+
+The judge is any endpoint that speaks the OpenAI protocol. Without one nothing is rated: a score is never
+made up. Verdicts are kept in data/<profile>/language_cache, so that a stopped run pays for no answer twice.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.data.instructions import Event, format_events
+from core.files import write_text_atomic
+from core.language.cache import CachedChat
+from core.language.client import totals
+from core.language.http import Endpoint, connect, unusable
+from core.language.prompts import read_prompt
+from core.metrics.judge import Case, Verdict, judge, summarise
+from core.stage import Context
+
+PROMPT = Path(__file__).parent / "prompts" / "judge.txt"
+
+
+@dataclass(frozen=True)
+class Config:
+    """rows: folders of predictions. set: of questions that come with events and a caption. seed: whose
+    answers.
+    """
+
+    rows: tuple[str, ...] = ()
+    set: str = "compa_r"
+    seed: int = 0
+    endpoint: Endpoint = field(default_factory=Endpoint)
+
+
+def judged(config: Config, *, context: Context) -> None:
+    """Rate every row's answers to the set."""
+    out = context.path("predictions", "judged")
+    if reason := unusable(config.endpoint):
+        write_text_atomic(out / "not_run.txt", f"not run: {reason}\n")
+        print(f"not run: {reason}")
+        return
+    (out / "not_run.txt").unlink(missing_ok=True)
+    prompt = read_prompt(PROMPT)
+    truth = _lines(context.path("predictions", "gold", f"{config.set}.jsonl"))
+    with connect(config.endpoint) as endpoint:
+        chat = CachedChat(endpoint, context.path("data", "language_cache"))
+        for row in config.rows:
+            answered = _lines(context.path("predictions", row, f"{config.set}.jsonl"))
+            said = {line["id"]: line["answers"][config.seed] for line in answered}
+            cases = [case_of(line, said[line["id"]]) for line in truth]
+            verdicts = judge(chat, cases, prompt=prompt, concurrency=config.endpoint.concurrency)
+            rated = summarise(verdicts)
+            write_text_atomic(out / f"{row}.jsonl", "".join(line_of(verdict) + "\n" for verdict in verdicts))
+            spent = totals(reply for verdict in verdicts for reply in verdict.replies)
+            context.tracker.log_metrics({f"{row}/{name}": value for name, value in rated.means.items()})
+            print(f"{row}: {rated.means}, n = {rated.n}, without verdict {rated.failed}; {spent}")
+
+
+def case_of(line: dict[str, Any], answer: str) -> Case:
+    """What the judge sees of one question."""
+    events = tuple(Event(label=label, onset=onset, offset=offset) for label, onset, offset in line["events"])
+    return Case(
+        id=line["id"],
+        question=line["instruction"],
+        answer=answer,
+        reference=line["output"],
+        caption=line["caption"],
+        events=format_events(events),
+    )
+
+
+def line_of(verdict: Verdict) -> str:
+    """One line: the scores, none where there is no verdict, and why."""
+    return json.dumps(
+        {"id": verdict.id, "scores": dict(verdict.scores), "reason": verdict.reason, "error": verdict.error},
+        ensure_ascii=False,
+    )
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+if __name__ == "__main__":
+    from core.stage import run
+
+    run(judged, Config)
