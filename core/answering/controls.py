@@ -66,6 +66,17 @@ def most_frequent(golds: Iterable[tuple[str, Sequence[str]]]) -> Answer:
     return _picking(lambda asked: min(place, len(asked.choices) - 1))
 
 
+def named(name: str, *, seed: int, golds: Iterable[tuple[str, Sequence[str]]]) -> Answer:
+    """The control of that name: random, first, longest or most_frequent. Raises ControlError for another."""
+    if name == "random":
+        return random_choice(seed=seed)
+    if name == "most_frequent":
+        return most_frequent(golds)
+    if name not in ("first", "longest"):
+        raise ControlError(f"no control {name!r}; there are random, first, longest and most_frequent")
+    return first() if name == "first" else longest()
+
+
 def noise_audio(items: Iterable[Item], *, seed: int, level: float | Literal["rms"] = "rms") -> list[Item]:
     """Items whose audio is Gaussian noise of the same length and sample rate, mono, as float WAV.
 

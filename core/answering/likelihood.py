@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.adapters.prefix_lm import Features, encode_texts
 from core.answering.asked import Answer, Asked
-from core.answering.own import AnsweringError, one_stream
+from core.answering.own import listener
 from core.audio_lm.artefact import AudioLm
 from core.audio_lm.batches import Hints, prompts
 from core.audio_lm.ears import Ears
@@ -112,27 +112,20 @@ def likelihood_answer(
     ears: as in `core.answering.own.audio_lm_answer`. A question without options says nothing. Raises
     AnsweringError for a row that hears and has no ears.
     """
-    row = model.artefact.row
-    deaf = not row.branches and not row.soft_prompt
-    if not deaf and ears is None:
-        raise AnsweringError("this row hears: open its ears (core.audio_lm.artefact.open_its_ears)")
+    listen = listener(model, ears)
     labels = ears.labels if ears is not None else ()
 
     def answer(asked: Sequence[Asked]) -> list[str]:
         with_options = [one for one in asked if one.choices]
         if not with_options:
             return [""] * len(asked)
-        ids = [one.id for one in with_options]
-        heard: dict[str, Features] = {}
-        if not deaf and ears is not None:
-            heard = ears.listen(one_stream(with_options, sample_rate=ears.sample_rate), ids)
         scores = iter(
             log_likelihoods(
                 model,
                 [one.prompt for one in with_options],
                 [one.choices for one in with_options],
-                heard,
-                ids=ids,
+                listen(with_options),
+                ids=[one.id for one in with_options],
                 labels=labels,
                 hints=hints,
                 normalise=normalise,

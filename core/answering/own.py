@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from core.adapters.prefix_lm import Sampling
+from core.adapters.prefix_lm import Features, Sampling
 from core.answering.asked import Answer, Asked
 from core.audio.read import read_many
 from core.audio_lm.artefact import AudioLm
@@ -35,20 +35,13 @@ def audio_lm_answer(
     ears: None for rows without branches and soft prompt, which hear nothing. Several audios are heard one
     after the other, with a pause. Raises AnsweringError for a row that hears and a question without audio.
     """
-    row = model.artefact.row
-    deaf = not row.branches and not row.soft_prompt
-    if not deaf and ears is None:
-        raise AnsweringError("this row hears: open its ears (core.audio_lm.artefact.open_its_ears)")
+    listen = listener(model, ears)
 
     def answer(asked: Sequence[Asked]) -> list[str]:
-        ids = [one.id for one in asked]
-        heard = {}
-        if not deaf and ears is not None:
-            heard = ears.listen(one_stream(asked, sample_rate=ears.sample_rate), ids)
         return model.answer(
             [one.prompt for one in asked],
-            heard,
-            ids=ids,
+            listen(asked),
+            ids=[one.id for one in asked],
             labels=ears.labels if ears is not None else (),
             hints=hints,
             max_new_tokens=max_new_tokens,
@@ -56,6 +49,21 @@ def audio_lm_answer(
         )
 
     return answer
+
+
+def listener(model: AudioLm, ears: Ears | None) -> Callable[[Sequence[Asked]], dict[str, Features]]:
+    """What a row hears of a batch of questions (encoder -> features); nothing for one that does not hear.
+
+    Raises AnsweringError for a row that hears and has no ears.
+    """
+    row = model.artefact.row
+    if not row.branches and not row.soft_prompt:
+        return lambda _asked: {}
+    if ears is None:
+        raise AnsweringError("this row hears: open its ears (core.audio_lm.artefact.open_its_ears)")
+    return lambda asked: ears.listen(
+        one_stream(asked, sample_rate=ears.sample_rate), [one.id for one in asked]
+    )
 
 
 Statement = Callable[[str, str], str]  # question, option -> what would be true of the audio if it were right

@@ -158,6 +158,26 @@ class ChoiceItem:
         return any(audio is None for audio in self.audios)
 
 
+def choice_item(
+    row: Mapping[str, Any], *, audios: tuple[Callable[[], bytes] | None, ...], audio_names: tuple[str, ...]
+) -> ChoiceItem:
+    """The question of a row of MMAU, with what loads its audio."""
+    return ChoiceItem(
+        id=row["id"],
+        question=row["question"],
+        choices=tuple(row["choices"]),
+        answer=row["answer"],
+        dataset=row["dataset"],
+        task=row["task"],
+        split=row["split"],
+        category=row["category"],
+        sub_category=row["sub-category"],
+        difficulty=row["difficulty"],
+        audios=audios,
+        audio_names=audio_names,
+    )
+
+
 def stored_split(split: str) -> str:
     """The name of an official split in Parquet, where names are letters and digits: test-mini -> testmini."""
     return split.replace("-", "").replace("_", "")

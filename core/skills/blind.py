@@ -15,7 +15,8 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.stats import chi2
 
-from core.skills.item import Draft, ItemError, word_set
+from core.metrics.choice_rules import words
+from core.skills.item import Draft, ItemError
 
 Choose = Callable[[Draft], int]  # an item's text -> the place of the option it picks
 CONTENT = 3  # letters: shorter words ("a", "is") are no overlap
@@ -52,11 +53,11 @@ def longest(draft: Draft) -> int:
 
 def overlap(draft: Draft) -> int:
     """The option that shares the most words with the question and the other options."""
-    asked = word_set(draft.question)
+    asked = words(draft.question)
 
     def shared(place: int) -> tuple[int, int, int]:
-        others = [word_set(choice) for at, choice in enumerate(draft.choices) if at != place]
-        own = {word for word in word_set(draft.choices[place]) if len(word) >= CONTENT}
+        others = [words(choice) for at, choice in enumerate(draft.choices) if at != place]
+        own = {word for word in words(draft.choices[place]) if len(word) >= CONTENT}
         return len(own & asked), sum(len(own & other) for other in others), -place
 
     return max(range(len(draft.choices)), key=shared)
@@ -144,11 +145,11 @@ def gold_places(drafts: Iterable[Draft]) -> tuple[tuple[int, ...], float]:
 
 def _features(draft: Draft) -> list[set[str]]:
     """Of each option: its words, its pairs of words, its text, its place and length, and question pairs."""
-    asked = word_set(draft.question)
+    asked = words(draft.question)
     lengths = [len(choice) for choice in draft.choices]
     found = []
     for place, choice in enumerate(draft.choices):
-        own = word_set(choice)
+        own = words(choice)
         features = {f"place {place}", f"text {choice}", f"rank {sum(n < lengths[place] for n in lengths)}"}
         features |= {f"word {word}" for word in own}
         features |= {f"{word} | {other}" for word in own for other in asked}

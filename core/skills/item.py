@@ -7,7 +7,6 @@ read, tells the gold; only the sound does.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from core.metrics.choice_rules import words
 from core.scenes.bank import Bank
 
 Rng: TypeAlias = np.random.Generator
@@ -94,7 +94,7 @@ def draw_options(rng: Rng, pool: Sequence[str], *, n: int = 4) -> tuple[str, ...
     """
     chosen: list[str] = []
     for option in permuted(rng, pool):
-        if all(word_set(option) != word_set(other) for other in chosen):
+        if all(words(option) != words(other) for other in chosen):
             chosen.append(option)
         if len(chosen) == n:
             return tuple(chosen)
@@ -103,9 +103,13 @@ def draw_options(rng: Rng, pool: Sequence[str], *, n: int = 4) -> tuple[str, ...
     )
 
 
-def word_set(text: str) -> frozenset[str]:
-    """The set of lower-case words, as the official scorer of MMAU compares texts."""
-    return frozenset(re.findall(r"\b\w+\b", text.lower()))
+def only_true(question: str, options: Sequence[str], true: Sequence[str], gold: int, *, of: str) -> None:
+    """Raise ItemError unless option `gold`, and no other, is among those that are `true` of what is heard."""
+    if list(true) != [options[gold]]:
+        raise ItemError(
+            f"{question!r}: {true or 'no option'} is true of {of}, the answer should be "
+            f"{options[gold]!r} alone"
+        )
 
 
 def check(draft: Draft) -> Draft:
@@ -120,7 +124,7 @@ def check(draft: Draft) -> Draft:
     ):
         if not 1 <= len(text.split()) <= most:
             raise ItemError(f"{here}: {what} {text!r} has {len(text.split())} words, 1 to {most} are allowed")
-    if len(draft.choices) != 4 or len({word_set(choice) for choice in draft.choices}) != 4:
+    if len(draft.choices) != 4 or len({words(choice) for choice in draft.choices}) != 4:
         raise ItemError(f"{here}: {draft.choices} are not four options of different sets of words")
     if draft.choices.count(draft.answer) != 1:
         raise ItemError(f"{here}: the answer {draft.answer!r} is not one of {draft.choices}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from core.skills.item import Difficulty, Draft, ItemError, Maker, Rng, Split, World, check
+from core.skills.item import Difficulty, Draft, Maker, Rng, Split, World, check, only_true
 from core.skills.score import Score, clips, render
 
 
@@ -49,11 +49,7 @@ def finish(plan: Plan, gold: int, rng: Rng, *, skill: str, difficulty: Difficult
 def verify(plan: Plan, gold: int, score: Score) -> None:
     """Raise ItemError unless option `gold` is true of the score and every other one is false."""
     true = [option for place, option in enumerate(plan.options) if plan.holds(place, score)]
-    if true != [plan.options[gold]]:
-        raise ItemError(
-            f"{plan.question!r}: {true or 'no option'} is true of the score, the answer should be "
-            f"{plan.options[gold]!r} alone, of {plan.options}; the score: {score}"
-        )
+    only_true(plan.question, plan.options, true, gold, of=f"the score {score}")
 
 
 def maker(skill: str, planner: Planner) -> Maker:

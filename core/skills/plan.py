@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from core.scenes.timeline import Scene
 from core.skills.heard import Played, tell
-from core.skills.item import Difficulty, Draft, ItemError, Maker, Rng, World, check, permuted
+from core.skills.item import Difficulty, Draft, ItemError, Maker, Rng, World, check, only_true, permuted
 from core.skills.lore import SOURCES
 
 
@@ -53,11 +53,8 @@ def finish(plan: Plan, gold: int, rng: Rng, world: World, *, skill: str, difficu
 def verify(plan: Plan, gold: int, scene: Scene) -> None:
     """Raise ItemError unless option `gold` is true of the timeline and every other one is false."""
     true = [option for option, key in zip(plan.options, plan.keys, strict=True) if plan.holds(key, scene)]
-    if true != [plan.options[gold]]:
-        raise ItemError(
-            f"{plan.question!r}: {true or 'no option'} is true of the timeline, the answer should be "
-            f"{plan.options[gold]!r} alone; heard: {[(e.label, e.start, e.end) for e in scene.events]}"
-        )
+    heard_in_it = [(event.label, event.start, event.end) for event in scene.events]
+    only_true(plan.question, plan.options, true, gold, of=f"the timeline {heard_in_it}")
 
 
 def maker(skill: str, planner: Planner) -> Maker:

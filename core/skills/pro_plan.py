@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from core.metrics.choice_rules import words
 from core.scenes.timeline import Scene
-from core.skills.item import OPTION_WORDS, QUESTION_WORDS, ItemError, Rng, word_set
+from core.skills.item import OPTION_WORDS, QUESTION_WORDS, ItemError, Rng, only_true
 
 Scenes: TypeAlias = tuple[Scene, ...]
 
@@ -34,7 +35,7 @@ def carry_out(plan: ProPlan, gold: int, rng: Rng) -> Scenes:
 
     Raises ItemError for a text that breaks the rules, and where the timelines tell another truth.
     """
-    if len({word_set(option) for option in plan.options}) != len(plan.options) or len(plan.options) < 2:
+    if len({words(option) for option in plan.options}) != len(plan.options) or len(plan.options) < 2:
         raise ItemError(f"{plan.question!r}: {plan.options} are not options of different sets of words")
     if len(plan.question.split()) > QUESTION_WORDS or any(
         len(o.split()) > OPTION_WORDS for o in plan.options
@@ -42,9 +43,5 @@ def carry_out(plan: ProPlan, gold: int, rng: Rng) -> Scenes:
         raise ItemError(f"{plan.question!r} {plan.options}: too many words")
     scenes = plan.lay(gold, rng)
     true = [option for option, key in zip(plan.options, plan.keys, strict=True) if plan.holds(key, scenes)]
-    if true != [plan.options[gold]]:
-        raise ItemError(
-            f"{plan.question!r}: {true or 'no option'} is true of the timelines, the answer should be "
-            f"{plan.options[gold]!r} alone"
-        )
+    only_true(plan.question, plan.options, true, gold, of="the timelines")
     return scenes

@@ -11,7 +11,6 @@ and speech heard with a recogniser made from the split train. What is measured a
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,7 +30,7 @@ from core.language.http import Endpoint, connect, unusable
 from core.language.prompts import read_prompt
 from core.stage import Context, progress
 from projects.mmau import talk
-from projects.mmau.gold import dataset_folder
+from projects.mmau.gold import dataset_folder, read_texts, write_lines
 from projects.mmau.recognise import RATE, RecogniserMissingError, spoken
 from projects.mmau.recognise import why_absent as why_deaf
 
@@ -94,7 +93,7 @@ def describe(config: Config, *, context: Context) -> None:
     else:
         said = measure(config, items, folder=folder, context=context)
     lines = [{"id": one.id, "task": one.task, "description": said[one.id]} for one in items]
-    write_text_atomic(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    write_lines(out, lines)
     counts = Counter(one.task for one in items)
     silent = sum(not line["description"] for line in lines)
     lengths = {f"words/{task}": _mean([said[i.id] for i in items if i.task == task]) for task in counts}
@@ -188,7 +187,7 @@ def _talks(
         texts = talk.in_workers(talk.transcribe, recordings, workers=config.workers)
         yield from zip(wanted, progress(texts, total=len(wanted), desc="recognise", unit="item"))
         return
-    facts = read_facts(_facts(folder, config.train_split))
+    facts = read_texts(_facts(folder, config.train_split), "facts")
     taught = read_items(folder, config.train_split, task="speech", limit=config.learn)
     with tempfile.TemporaryDirectory() as learnt:
         ear = talk.learn(
@@ -227,12 +226,6 @@ def ask(chat: Chat, items: Sequence[Item], *, config: Config) -> dict[str, str]:
         if error:
             print(f"{item.id}: no description: {error}")
     return said
-
-
-def read_facts(path: Path) -> dict[str, str]:
-    """What is true of each training item's audio, in words."""
-    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return {line["id"]: line["facts"] for line in lines}
 
 
 def shortened(text: str, words: int) -> str:

@@ -24,10 +24,9 @@ from core.answering.records import read_predictions
 from core.answering.sharing import ProcessError
 from core.data.choices import SPLITS, ChoiceItem
 from core.files import write_json
+from core.resume import REPOSITORY
 from projects.mmau.questions import Sounds, read_exam, some_of, to_items
 from projects.mmau.report import as_json, report, table
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +56,10 @@ def open_answer(given: argparse.Namespace, exam: Sequence[ChoiceItem]) -> Opened
 
 
 def _open_control(name: str, seed: int, exam: Sequence[ChoiceItem]) -> Opened:
-    identity: dict[str, Any] = {"control": name}
-    if name == "random":
-        answer, identity["seed"] = controls.random_choice(seed=seed), seed
-    elif name == "most_frequent":
-        identity["golds"] = [(one.answer, one.choices) for one in exam]
-        answer = controls.most_frequent(identity["golds"])
-    else:
-        answer = controls.first() if name == "first" else controls.longest()
-    return Opened(answer=answer, identity=identity, batch_size=256)
+    golds = [(one.answer, one.choices) for one in exam]
+    decides: dict[str, dict[str, Any]] = {"random": {"seed": seed}, "most_frequent": {"golds": golds}}
+    identity: dict[str, Any] = {"control": name, **decides.get(name, {})}
+    return Opened(answer=controls.named(name, seed=seed, golds=golds), identity=identity, batch_size=256)
 
 
 def _open_endpoint(given: argparse.Namespace) -> Opened:

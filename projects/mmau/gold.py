@@ -79,6 +79,12 @@ def require_exam(folder: Path, context: Context) -> None:
         )
 
 
+def read_texts(path: Path, key: str) -> dict[str, str]:
+    """id -> one text of each line: facts or descriptions."""
+    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return {line["id"]: line[key] for line in lines}
+
+
 def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
     """JSON lines, in one step."""
     write_text_atomic(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from core.language.cache import CachedChat
 from core.language.client import Chat, Options
 from core.language.http import Endpoint, connect, unusable
 from core.stage import Context
+from projects.mmau.gold import read_texts
 
 Decode = Literal["words", "likelihood"]
 Kind = Literal["control", "audio_lm", "clap", "reader", "lalm", "endpoint", "reading_endpoint"]
@@ -84,7 +84,9 @@ def open_model(
     """The model of a variant under one condition."""
     folder = context.root / config.folder
     if config.kind == "control":
-        return Opened(control(condition, config.seed, exam), {"control": condition, "seed": config.seed})
+        golds = [(one.answer, one.choices) for one in exam]
+        picked = controls.named(condition, seed=config.seed, golds=golds)
+        return Opened(picked, {"control": condition, "seed": config.seed})
     if config.kind == "clap":
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         clap = open_clap(folder, config.variant_name, config.seed, device=device)
@@ -168,22 +170,6 @@ def sizes_of(config: Config, context: Context) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in sorted(folder.glob("*")) if path.is_file()}
 
 
-def control(name: str, seed: int, exam: Sequence[ChoiceItem]) -> Answer:
-    """An answer that looks at the options alone."""
-    if name == "most_frequent":
-        return controls.most_frequent([(one.answer, one.choices) for one in exam])
-    makers = {
-        "random": lambda: controls.random_choice(seed=seed),
-        "first": controls.first,
-        "longest": controls.longest,
-    }
-    if name not in makers:
-        raise ValueError(
-            f"no control {name!r} in answer.<variant>.conditions: random, first, longest, most_frequent"
-        )
-    return makers[name]()
-
-
 @functools.lru_cache(maxsize=1)
 def opened_row(folder: Path, root: Path) -> tuple[AudioLm, Ears | None]:
     """A trained row and its encoders, None for one that hears nothing; opened once for all conditions."""
@@ -219,8 +205,7 @@ def descriptions(condition: str, exam: Sequence[ChoiceItem], context: Context) -
         raise FileNotFoundError(
             f"no {path}: run the stage `{'gold' if condition == 'truth' else 'describe'}`"
         )
-    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return {line["id"]: line[key] for line in lines}
+    return read_texts(path, key)
 
 
 def open_chat(endpoint: Endpoint, context: Context) -> Chat:

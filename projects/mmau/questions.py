@@ -13,7 +13,7 @@ from core.answering import controls
 from core.answering.items import Item
 from core.audio.files import AudioError
 from core.audio.read import audio_info
-from core.data.choices import ChoiceItem, stored_split
+from core.data.choices import ChoiceItem, choice_item, stored_split
 from core.data.imports.mmau import read_items
 from core.data.parquet import INFO, read_dataset
 
@@ -31,20 +31,7 @@ def read_exam(
         return read_items(data, audio=audio, split=split, allow_defects=allow_defects)
     dataset = read_dataset(data, stored_split(split or "test-mini"))
     return [
-        ChoiceItem(
-            id=row["id"],
-            question=row["question"],
-            choices=tuple(row["choices"]),
-            answer=row["answer"],
-            dataset=row["dataset"],
-            task=row["task"],
-            split=row["split"],
-            category=row["category"],
-            sub_category=row["sub-category"],
-            difficulty=row["difficulty"],
-            audios=(partial(_stored, dataset, place),),
-            audio_names=(row["id"],),
-        )
+        choice_item(row, audios=(partial(_stored, dataset, place),), audio_names=(row["id"],))
         for place, row in enumerate(dataset.remove_columns("audio"))
     ]
 

@@ -16,6 +16,7 @@ from core.data.choices import (
     MMAU,
     UNANSWERABLE,
     ChoiceItem,
+    choice_item,
     mmau_doubts,
     mmau_problems,
     option_defects,
@@ -123,20 +124,7 @@ def _items(
         clips = clips_beside(read.items, audio or (path if path.is_dir() else path.parent))
     return [
         (
-            ChoiceItem(
-                id=item["id"],
-                question=item["question"],
-                choices=tuple(item["choices"]),
-                answer=item["answer"],
-                dataset=item["dataset"],
-                task=item["task"],
-                split=item["split"],
-                category=item["category"],
-                sub_category=item["sub-category"],
-                difficulty=item["difficulty"],
-                audios=(clip.load,),
-                audio_names=(clip.name,),
-            ),
+            choice_item(item, audios=(clip.load,), audio_names=(clip.name,)),
             clip,
         )
         for item, clip in zip(read.items, clips, strict=True)

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from core.metrics.choice_rules import words
 from core.skills.item import (
     Draft,
     ItemError,
@@ -16,7 +17,6 @@ from core.skills.item import (
     draw_options,
     permuted,
     pick,
-    word_set,
 )
 from tests.core.skills.worlds import make_world
 
@@ -77,7 +77,7 @@ def test_options_never_share_their_set_of_words() -> None:
     seen = set()
     for seed in range(50):
         options = draw_options(np.random.default_rng(seed), pool)
-        assert len({word_set(option) for option in options}) == 4
+        assert len({words(option) for option in options}) == 4
         seen |= set(options)
     assert seen == set(pool)
     with pytest.raises(ItemError, match="the pool has 2"):

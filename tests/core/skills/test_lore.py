@@ -6,7 +6,8 @@ from itertools import combinations
 
 import pytest
 
-from core.skills.item import OPTION_WORDS, word_set
+from core.metrics.choice_rules import words
+from core.skills.item import OPTION_WORDS
 from core.skills.lore import (
     ACTIVITIES,
     BACKGROUNDS,
@@ -24,7 +25,7 @@ from core.skills.lore import (
 def test_a_riddle_belongs_to_one_name_and_a_name_to_one_riddle() -> None:
     pairs = {(source.name, source.riddle) for source in SOURCES.values()}
     assert len({name for name, _ in pairs}) == len({riddle for _, riddle in pairs}) == len(pairs)
-    assert len({word_set(riddle) for _, riddle in pairs}) == len(pairs)
+    assert len({words(riddle) for _, riddle in pairs}) == len(pairs)
 
 
 def test_options_are_short_and_animals_have_a_group() -> None:
@@ -39,7 +40,7 @@ def test_options_are_short_and_animals_have_a_group() -> None:
 def test_a_sound_tells_one_place_or_activity(table: dict[str, Setting]) -> None:
     for (_, one), (_, two) in combinations(table.items(), 2):
         assert not set(one.labels) & set(two.labels)
-        assert word_set(one.option) != word_set(two.option)
+        assert words(one.option) != words(two.option)
         assert not set(one.labels) & set(NEUTRAL)
 
 

@@ -11,12 +11,13 @@ import pytest
 from scipy.stats import binomtest
 
 from core.data.choices import SKILLS
+from core.metrics.choice_rules import words
 from core.scenes.bank import Bank
 from core.skills import band as band_module
 from core.skills.band import band, chord, fits, listed, play, walk
 from core.skills.blind import gold_places, report
 from core.skills.customs import OCCASIONS, TRADITIONS
-from core.skills.item import DIFFICULTIES, Draft, ItemError, Split, World, check_sound, word_set
+from core.skills.item import DIFFICULTIES, Draft, ItemError, Split, World, check_sound
 from core.skills.lyrics import CHEERFUL, GLOOMY, THEMES, WANTED
 from core.skills.music import MAKERS, PLANNERS, UNBUILT
 from core.skills.music_harmony import CADENCES, PROGRESSIONS, degrees, numerals
@@ -132,7 +133,7 @@ def test_no_option_is_right_more_often_than_others(skill: str) -> None:
 @pytest.mark.parametrize("table", [GENRES, MOODS, OCCASIONS, TRADITIONS])
 @pytest.mark.parametrize("alike", [False, True])
 def test_a_piece_keeps_the_rules_of_its_style_alone(table: tuple, alike: bool) -> None:
-    names = [word_set(style.name) for style in table]
+    names = [words(style.name) for style in table]
     assert len(set(names)) == len(names)
     for seed, style in enumerate(table):
         for seconds in (4.3, 8.4):

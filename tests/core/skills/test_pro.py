@@ -16,10 +16,11 @@ import soundfile
 
 from core.data.choices import MMAU_PRO, mmau_pro_problems
 from core.data.parquet import read_dataset, write_dataset
+from core.metrics.choice_rules import words as word_set
 from core.metrics.instruction_following import Ruled, check, official_name, read_kwargs
 from core.skills import pro, sound
 from core.skills.exam import SkillsAbsentWarning, makers
-from core.skills.item import ItemError, word_set
+from core.skills.item import ItemError
 from core.skills.pro import COUNTS, ProDraft, draw, row, rows
 from core.skills.pro_instructions import TASKS
 from core.skills.pro_long import LENGTHY, LONG, _apart
