@@ -15,9 +15,9 @@ from core import tracking
 from core.adapters.prefix_lm import Features
 from core.adapters.qformer import QFormerShape
 from core.audio_lm.artefact import Artefact
-from core.audio_lm.ears import HEARING, Hearing
+from core.audio_lm.encoders import HEARING, Hearing
+from core.audio_lm.features import write_set
 from core.audio_lm.model import Bridge, Row
-from core.audio_lm.store import write_set
 from core.data.instructions import Instruction, alpaca, write_instructions
 from core.files import write_json
 from core.foundations.language_model import LmShape, make_language_model, train_tokenizer
