@@ -1,62 +1,49 @@
-"""Write what mini's reader is trained on. Reads: the bank and the row whose encoders it stands beside;
-writes: data/<profile>/training/ with instructions/reading.json and features/.
+"""Write what mini's reader is trained on. Reads: the bank; writes: data/<profile>/training/ with
+instructions/reading.json.
 
 Items of every skill are drawn anew, from the training clips, voices and patches, and are never rendered: the
 reader is asked about their true description. Options are not shown; it then says which it finds likeliest. A
-profile whose `artefact` is empty trains nothing here.
+profile whose `told` is 0 trains nothing here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from core.adapters.prefix_lm import Features
 from core.answering.cascade import with_description
-from core.audio_lm.artefact import read_artefact
-from core.audio_lm.encoders import HEARING
-from core.audio_lm.features import write_set
 from core.data.instructions import Instruction, write_instructions
-from core.files import write_json, write_text_atomic
+from core.files import write_text_atomic
 from core.scenes.bank import read_bank
 from core.skills.exam import draw, makers
 from core.skills.item import World
 from core.stage import Context
 
-TOLD = "told"  # the set of features
+TOLD = "told"  # the name of the set, of which nothing is ever heard
 
 
 @dataclass(frozen=True)
 class Config:
-    """artefact: a row of GAMA, from the repository's root, beside whose encoders the reader stands. told:
-    items of each skill. untold: share of them whose description is left out, so that the reader also learns
-    to guess.
+    """told: items of each skill. untold: share of them whose description is left out, so that the reader also
+    learns to guess.
     """
 
-    artefact: str = ""
     told: int = 500
     untold: float = 0.1
     seed: int = 1  # not that of the exam: other items
 
 
 def compose(config: Config, *, context: Context) -> None:
-    """Write the instructions, and features that say nothing for each."""
+    """Write the instructions."""
     out = context.path("data", "training")
-    if not config.artefact:
+    if not config.told:
         write_text_atomic(out / "not_run.txt", "this profile trains no row of its own\n")
         return
     (out / "not_run.txt").unlink(missing_ok=True)
     items = list(read_items(config, context))
     write_instructions(out / "instructions" / "reading.json", items)
-    write_json(out / "features" / HEARING, asdict(read_artefact(context.root / config.artefact).hearing))
-    write_json(out / "features" / "labels.json", [])
-    with write_set(out / "features" / TOLD, ["tags"]) as writer:
-        # a reader looks at no features, but whatever an instruction names must be in the store
-        nothing = Features(torch.zeros(len(items), 1, 1), torch.ones(len(items), 1, dtype=torch.bool))
-        writer.append([one.audio_id.removeprefix(f"{TOLD}:") for one in items], {"tags": nothing})
     context.tracker.log_metrics({"items": float(len(items))})
     print(f"{len(items)} questions about descriptions")
 

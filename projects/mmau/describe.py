@@ -43,7 +43,7 @@ class DescribeError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """artefact: the row whose ears give tags (and whose captions are told), from the repository's root.
+    """artefact: the row whose tagger gives tags (and whose captions are told), from the repository's root.
 
     threshold, limit: of tags. learn: recordings of the split train that voices are learnt from. common_words:
     of the general language model that the recogniser knows beside the split's own. workers: processes that
@@ -144,6 +144,7 @@ def measure(config: Config, items: Sequence[Item], *, folder: Path, context: Con
 
 def _sounds(config: Config, items: Sequence[Item], *, context: Context) -> Iterator[tuple[Item, str]]:
     """Sound and music."""
+    from core.audio_lm import encoders
     from projects.mmau import analyse, hear  # they load torch, which the recognising processes do without
 
     wanted = [item for item in items if item.task != "speech"]
@@ -151,7 +152,7 @@ def _sounds(config: Config, items: Sequence[Item], *, context: Context) -> Itera
         return
     strong = config.level == "strong"
     hearer = hear.open_hearer(context.root / config.artefact, root=context.root, captions=strong)
-    rate = hearer.ears.sample_rate
+    rate = encoders.RATE
     starts = range(0, len(wanted), config.batch_size)
     for first in progress(starts, desc="hear sound and music", unit="batch"):
         part = wanted[first : first + config.batch_size]
