@@ -1,13 +1,14 @@
-"""Write what mini's reader is trained on. Reads: the bank and the row whose encoders it stands beside;
-writes: data/<profile>/training/ with instructions/reading.json and features/.
+"""Write what mini's reader is trained on. Reads: the data set mmau_reading (items that were never rendered,
+with their true descriptions) and the row whose encoders it stands beside; writes: data/<profile>/training/
+with instructions/reading.json and features/.
 
-Items of every skill are drawn anew, from the training clips, voices and patches, and are never rendered: the
-reader is asked about their true description. Options are not shown; it then says which it finds likeliest. A
-profile whose `artefact` is empty trains nothing here.
+Options are not shown; the reader later says which it finds likeliest. A profile whose `artefact` is empty
+trains nothing here.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -20,26 +21,21 @@ from core.audio_lm.artefact import read_artefact
 from core.audio_lm.ears import HEARING
 from core.audio_lm.store import write_set
 from core.data.instructions import Instruction, write_instructions
-from core.files import write_json, write_text_atomic
-from core.scenes.bank import read_bank
-from core.skills.exam import draw, makers
-from core.skills.item import World
-from core.stage import Context
+from core.run.files import write_json, write_text_atomic
+from core.run.stage import Context
 
 TOLD = "told"  # the set of features
 
 
 @dataclass(frozen=True)
 class Config:
-    """artefact: a row of GAMA, from the repository's root, beside whose encoders the reader stands. told:
-    items of each skill. untold: share of them whose description is left out, so that the reader also learns
-    to guess.
+    """artefact: a row of GAMA, from the repository's root, beside whose encoders the reader stands. untold:
+    share of the items whose description is left out, so that the reader also learns to guess.
     """
 
     artefact: str = ""
-    told: int = 500
     untold: float = 0.1
-    seed: int = 1  # not that of the exam: other items
+    seed: int = 1
 
 
 def compose(config: Config, *, context: Context) -> None:
@@ -62,25 +58,23 @@ def compose(config: Config, *, context: Context) -> None:
 
 
 def read_items(config: Config, context: Context) -> Iterator[Instruction]:
-    """Questions about descriptions, of items that only these are."""
-    bank = read_bank(context.root / "shared_data" / "bank" / context.profile, splits=["train"])
+    """Questions about descriptions, of items that only these are; `untold` of them are left out."""
+    path = context.root / "shared_data" / "datasets" / context.profile / "mmau_reading" / "reading.jsonl"
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path}: run the stage `reading` of shared_data")
     rng = np.random.default_rng(config.seed)
-    skills, _ = makers()
-    counts = dict.fromkeys(skills, config.told)
-    for number, draft in enumerate(
-        draw(World(bank, "train"), skills=list(skills), n=counts, seed=config.seed)
-    ):
-        told = draft.facts if rng.random() >= config.untold else ""
+    for number, line in enumerate(map(json.loads, path.read_text(encoding="utf-8").split("\n")[:-1])):
+        told = line["facts"] if rng.random() >= config.untold else ""
         yield Instruction(
             audio_id=f"{TOLD}:{number}",
-            instruction=with_description(told, draft.question),
-            output=draft.answer,
+            instruction=with_description(told, line["question"]),
+            output=line["answer"],
             dataset="mmau",
-            task=draft.skill,
+            task=line["skill"],
         )
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(compose, Config)

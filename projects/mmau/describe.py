@@ -23,12 +23,13 @@ from core.audio.files import AudioError
 from core.audio.read import read_many
 from core.data.choices import TASKS, stored_split
 from core.data.parquet import read_dataset, why_absent
-from core.files import write_text_atomic
 from core.language.cache import CachedChat
 from core.language.client import Chat, Message, Options, ReplyError, Text, in_parallel
 from core.language.http import Endpoint, connect, unusable
 from core.language.prompts import read_prompt
-from core.stage import Context, progress
+from core.run.files import write_text_atomic
+from core.run.stage import Context, progress
+from core.scenes.bank import read_names
 from projects.mmau import talk
 from projects.mmau.gold import dataset_folder, read_texts, write_lines
 from projects.mmau.recognise import RATE, RecogniserMissingError, spoken
@@ -150,7 +151,8 @@ def _sounds(config: Config, items: Sequence[Item], *, context: Context) -> Itera
     if not wanted:
         return
     strong = config.level == "strong"
-    hearer = hear.open_hearer(context.root / config.artefact, root=context.root, captions=strong)
+    names = read_names(context.root / "shared_data" / "bank" / context.profile)
+    hearer = hear.open_hearer(context.root / config.artefact, root=context.root, names=names, captions=strong)
     rate = hearer.ears.sample_rate
     starts = range(0, len(wanted), config.batch_size)
     for first in progress(starts, desc="hear sound and music", unit="batch"):
@@ -167,9 +169,9 @@ def _sounds(config: Config, items: Sequence[Item], *, context: Context) -> Itera
         )
         for item, wave, found in zip(part, waves, noticed, strict=True):
             if not strong:
-                yield item, hear.list_tags(found.tags)
+                yield item, hear.list_tags(found.tags, names)
             elif item.task == "sound":
-                yield item, hear.tell_sounds(found)
+                yield item, hear.tell_sounds(found, names)
             else:
                 music = analyse.analyse(wave, sample_rate=rate, name=item.id)
                 yield item, analyse.tell(music, found.instruments)
@@ -249,6 +251,6 @@ def _mean(texts: Sequence[str]) -> float:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(describe, Config)
