@@ -36,12 +36,14 @@ from core.data.imports import (
 )
 from core.data.parquet import write_absent, write_dataset
 from core.data.schema import SCHEMAS, DatasetError
-from core.scenes import asked, benchmarks, captions, listening, played
+from core.run.stage import Context, progress
+from core.scenes import captions
 from core.scenes.bank import Bank, read_bank
-from core.scenes.music import LICENSE
-from core.scenes.notes import PATCHES, PERCUSSION, SOLOISTS
-from core.scenes.settings import GENRES
-from core.stage import Context, progress
+from core.scenes.places import GENRES
+from shared_data.world.datasets import benchmarks, listening, played
+from shared_data.world.datasets import questioned as asked
+from shared_data.world.music.melodies import LICENSE
+from shared_data.world.music.notes import PATCHES, PERCUSSION, SOLOISTS
 
 Rows = Iterator[dict[str, Any]]
 
@@ -231,7 +233,10 @@ def mini_info(bank: Bank, card: Card, config: Config, *, profile: str) -> dict[s
     licences = sorted({clip.license for clip in bank.clips})
     source = f"mini version drawn from the bank of profile {profile}"
     if card.name in PLAYED:
-        source, licences = "mini version played from the sound font of core.scenes.music", [LICENSE]
+        source, licences = (
+            "mini version played from the sound font of shared_data.world.music.melodies",
+            [LICENSE],
+        )
     info: dict[str, Any] = {"source": source, "licence": "; ".join(licences), **_common(card)}
     if card.name == "nsynth":
         info["sources"] = sorted({patch.source for patch in PATCHES})
@@ -251,6 +256,6 @@ def _common(card: Card) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(datasets, Config)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from core import tracking
 from core.adapters.prefix_lm import Features
 from core.adapters.qformer import QFormerShape
 from core.audio_lm.artefact import Artefact
@@ -19,11 +18,12 @@ from core.audio_lm.ears import HEARING, Hearing
 from core.audio_lm.model import Bridge, Row
 from core.audio_lm.store import write_set
 from core.data.instructions import Instruction, alpaca, write_instructions
-from core.files import write_json
 from core.foundations.language_model import LmShape, make_language_model, train_tokenizer
 from core.foundations.public import read_record, record_trained
 from core.foundations.text_tower import TowerShape, make_text_tower, train_text_tokenizer
-from core.stage import Context
+from core.run import tracking
+from core.run.files import write_json
+from core.run.stage import Context
 
 LABELS = ("dog_bark", "rain", "siren", "church_bell")
 ENCODERS = ("ast", "listener", "clap", "tags")

@@ -152,7 +152,7 @@ def instruction_batches(
     accumulation: int = 1,
     gold: Mapping[str, Sequence[str]] | None = None,
 ) -> Callable[[int], Iterator[dict[str, Any]]]:
-    """`batches(step)` for `core.training.fit`; `batch_size` counts the items of all processes.
+    """`batches(step)` for `core.train.loop.fit`; `batch_size` counts the items of all processes.
 
     accumulation: that of the training options, batches a step.
     """

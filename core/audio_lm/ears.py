@@ -18,7 +18,7 @@ from core.audio_lm.store import SetWriter, write_set
 from core.encoders.ast import AstEncoder, LongAudio, encode_long, load_ast, read_fbank
 from core.encoders.trained_clap import TrainedClap, open_clap
 from core.encoders.whisper import WhisperFeatures, hear_long, load_whisper, read_whisper_mel
-from core.files import write_json
+from core.run.files import write_json
 
 ENCODERS = ("ast", "listener", "clap", "tags")
 HEARING = "hearing.json"

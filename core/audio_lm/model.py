@@ -31,7 +31,7 @@ from core.adapters.projector import LinearProjector, Projector
 from core.adapters.qformer import AudioQFormer, QFormerShape
 from core.adapters.soft_prompt import SoftPrompt, ensure_hint_token
 from core.audio_lm.store import Store
-from core.checkpoints import load_model
+from core.train.checkpoints import load_model
 
 BranchName = Literal[
     "qformer", "aggregator", "last_layer", "clap", "ast_linear", "clap_prefix", "listener", "window_qformer"

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from core import machine
 from core.adapters.prefix_lm import AudioPrefixLM, load_trained, save_trained
 from core.audio_lm.artefact import Artefact, read_artefact, write_artefact
 from core.audio_lm.batches import Hints, Mix, check_lengths, instruction_batches, read_mix
@@ -19,11 +18,12 @@ from core.audio_lm.ears import HEARING, read_hearing
 from core.audio_lm.model import Row, encoders_of, load_language_model, make_model
 from core.audio_lm.store import open_store, read_truth
 from core.foundations.public import foundation_path, read_record
-from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, imported_files, open_folder
-from core.stage import Context, seed_all
-from core.tracking import Tracker
-from core.training import BatchSource, fit
+from core.run import hardware as machine
+from core.run.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.stage import Context, seed_all
+from core.run.tracking import Tracker
+from core.train.loop import BatchSource, fit
+from core.train.optimisation import TrainingOptions
 
 
 @dataclass(frozen=True, kw_only=True)

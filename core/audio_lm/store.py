@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from core.adapters.prefix_lm import Features
-from core.arrays import RowWriter, array_writer
-from core.files import write_json
+from core.run.arrays import RowWriter, array_writer
+from core.run.files import write_json
 
 
 class StoreError(ValueError):

@@ -255,7 +255,7 @@ def _profile(root: Path, project: Path, profile: str) -> list[Finding]:
 
 
 def _recorded(root: Path) -> Finding:
-    from core.scenes.recorded import FETCH, read_recordings
+    from shared_data.world.sounds.recorded import FETCH, read_recordings
 
     lists, raw = root / "shared_data" / "recorded", root / "shared_data" / "raw" / "debian"
     listed = read_recordings(lists)

@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from core.audio.read import read_audio
-from core.checkpoints import load_model
 from core.data.parquet import read_dataset, read_info
 from core.encoders.clap import Clap, load_laion
 from core.encoders.clap_folder import (
@@ -32,10 +31,11 @@ from core.encoders.clap_folder import (
     tokenize,
     weights_of,
 )
-from core.files import write_json, write_text_atomic
 from core.metrics.retrieval import retrieval_ranks
+from core.run.files import write_json, write_text_atomic
+from core.run.stage import Context, progress
 from core.scenes.captions import shuffle_words
-from core.stage import Context, progress
+from core.train.checkpoints import load_model
 
 COMPARISONS = ("pair", "reversed", "triplet")
 DIGITS = 6  # kept of a similarity: far below any difference that decides an item
@@ -251,6 +251,6 @@ def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(predict, Config)

@@ -15,17 +15,17 @@ import numpy as np
 import pandas as pd
 from tokenizers import Tokenizer
 
-from core.arrays import array_writer
 from core.audio.read import read_many
 from core.data.contamination import check_contamination
 from core.data.manifest import manifest_of
 from core.data.parquet import read_dataset
 from core.encoders.clap_folder import FrontEnd, ModelError, make_front_end, train_tokenizer
-from core.files import write_json, write_text_atomic
+from core.run.arrays import array_writer
+from core.run.files import write_json, write_text_atomic
+from core.run.stage import Context, progress
 from core.scenes.bank import Bank, read_bank
 from core.scenes.captions import CARRIERS, NOISY, PAPER, QUIET, TRAIN, draw_wording, phrase_book, write
 from core.scenes.draw import SceneSource, voice_attributes
-from core.stage import Context, progress
 
 AUDIO = ("pair_audio", "reversed_audio", "triplet_audio", "audio")
 
@@ -156,6 +156,6 @@ def _in_batches(
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(prepare, Config)

@@ -20,23 +20,23 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from core.audio.read import read_audio
-from core.checkpoints import load_model, save_model
 from core.data.loader import caption_batches
 from core.data.parquet import read_dataset
 from core.encoders.clap import Clap
 from core.encoders.clap_folder import Shape, make_front_end, make_model, read_shape, tokenize, weights_of
-from core.history import History
 from core.losses.contrastive import Masking
 from core.metrics.compa import compa_scores
 from core.metrics.retrieval import retrieval_ranks, retrieval_scores
-from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.stage import Context, seed_all
 from core.scenes.bank import Bank, read_bank
-from core.scenes.benchmarks import compa_order
-from core.stage import Context, seed_all
-from core.training import fit
+from core.train.checkpoints import load_model, save_model
+from core.train.history import History
+from core.train.loop import fit
+from core.train.optimisation import TrainingOptions
 from projects.compa.batches import CONNECTIVES, Batch, SceneMix, bank_mels, scene_batches
 from projects.compa.objectives import Objective, compa_loss
+from shared_data.world.datasets.benchmarks import compa_order
 
 
 @dataclass(frozen=True)
@@ -244,6 +244,6 @@ def _last(history: History) -> str:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(train, Config)

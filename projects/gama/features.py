@@ -20,11 +20,11 @@ from core.audio_lm.store import write_truth
 from core.data.parquet import read_dataset, why_absent
 from core.encoders.ast import LongAudio
 from core.foundations.public import read_record
+from core.run.stage import Context, progress
 from core.scenes.bank import read_bank
 from core.scenes.compose import render_many
 from core.scenes.facts import facts
 from core.scenes.timeline import scene_from_json
-from core.stage import Context, progress
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,6 @@ def _decoded(contents: list[bytes], ids: list[str], name: str, sample_rate: int)
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(features, Config)

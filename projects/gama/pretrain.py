@@ -26,13 +26,13 @@ from core.adapters.qformer import AudioQFormer, QFormerShape
 from core.audio_lm.batches import Mix, check_lengths, instruction_batches, read_mix
 from core.audio_lm.model import QFormerBranch, load_language_model
 from core.audio_lm.store import Store, open_store
-from core.checkpoints import load_model, save_model
 from core.foundations.public import foundation_path
 from core.losses.bridging import bridging_losses
-from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, imported_files, open_folder
-from core.stage import Context, seed_all
-from core.training import fit
+from core.run.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.stage import Context, seed_all
+from core.train.checkpoints import load_model, save_model
+from core.train.loop import fit
+from core.train.optimisation import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -206,6 +206,6 @@ def remove_steps(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(pretrain, Config)

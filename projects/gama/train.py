@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from core.audio_lm.model import BranchName, Bridge, Row
 from core.audio_lm.phases import Phase, train_row
-from core.stage import Context
+from core.run.stage import Context
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,6 @@ def train(config: Config, *, context: Context) -> None:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(train, Config)

@@ -15,7 +15,7 @@ import numpy as np
 import soxr
 
 from core.audio.spectrum import hann, mel_filters
-from core.skills.band import KEYS, NUMBERS, listed
+from shared_data.world.music.arranging import KEYS, NUMBERS, listed
 
 RATE = 16_000
 ONSET_HOP, ONSET_WINDOW, BANDS = 160, 1024, 40
@@ -77,7 +77,8 @@ def analyse(sound: np.ndarray, *, sample_rate: int, name: str) -> Music:
 
 
 def tell(music: Music, instruments: Sequence[str]) -> str:
-    """The measurements as a sentence. instruments: as `core.skills.score.PLAYERS` calls them."""
+    """The measurements as a sentence. instruments: as `shared_data.world.music.notation.PLAYERS` calls
+    them."""
     names = list(dict.fromkeys([*instruments, *(["drums"] if music.drums else [])]))
     who = listed(names) if names else "an instrument"
     several = len(names) > 1 or names in (["drums"], ["strings"], ["bells"])

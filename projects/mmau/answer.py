@@ -14,9 +14,9 @@ from core.answering.harness import evaluate
 from core.answering.items import Item
 from core.data.choices import stored_split
 from core.data.parquet import read_dataset, why_absent
-from core.files import write_text_atomic
-from core.resume import close_folder, fingerprint, imported_files, open_folder
-from core.stage import Context
+from core.run.files import write_text_atomic
+from core.run.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.stage import Context
 from projects.mmau.gold import dataset_folder, require_exam
 from projects.mmau.models import READERS, Config, Opened, inputs_of, open_model, sizes_of, why_not
 from projects.mmau.questions import Sounds, read_exam, to_items
@@ -103,6 +103,6 @@ def pro_items(folder: Path, split: str, *, heard: bool) -> list[Item]:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(answer, Config)

@@ -20,11 +20,11 @@ from core.audio_lm.artefact import read_artefact
 from core.audio_lm.ears import HEARING
 from core.audio_lm.store import write_set
 from core.data.instructions import Instruction, write_instructions
-from core.files import write_json, write_text_atomic
+from core.run.files import write_json, write_text_atomic
+from core.run.stage import Context
 from core.scenes.bank import read_bank
-from core.skills.exam import draw, makers
-from core.skills.item import World
-from core.stage import Context
+from shared_data.world.exams.exam import draw, makers
+from shared_data.world.exams.item import World
 
 TOLD = "told"  # the set of features
 
@@ -81,6 +81,6 @@ def read_items(config: Config, context: Context) -> Iterator[Instruction]:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(compose, Config)

@@ -23,12 +23,12 @@ from core.audio.files import AudioError
 from core.audio.read import read_many
 from core.data.choices import TASKS, stored_split
 from core.data.parquet import read_dataset, why_absent
-from core.files import write_text_atomic
 from core.language.cache import CachedChat
 from core.language.client import Chat, Message, Options, ReplyError, Text, in_parallel
 from core.language.http import Endpoint, connect, unusable
 from core.language.prompts import read_prompt
-from core.stage import Context, progress
+from core.run.files import write_text_atomic
+from core.run.stage import Context, progress
 from projects.mmau import talk
 from projects.mmau.gold import dataset_folder, read_texts, write_lines
 from projects.mmau.recognise import RATE, RecogniserMissingError, spoken
@@ -249,6 +249,6 @@ def _mean(texts: Sequence[str]) -> float:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(describe, Config)

@@ -16,15 +16,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from core import machine
 from core.answering import controls
 from core.answering.asked import Answer, PromptStyle
 from core.answering.harness import evaluate
 from core.answering.records import read_predictions
 from core.answering.sharing import ProcessError
 from core.data.choices import SPLITS, ChoiceItem
-from core.files import write_json
-from core.resume import REPOSITORY
+from core.run import hardware as machine
+from core.run.files import write_json
+from core.run.resume import REPOSITORY
 from projects.mmau.questions import Sounds, read_exam, some_of, to_items
 from projects.mmau.report import as_json, report, table
 

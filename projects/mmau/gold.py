@@ -13,8 +13,8 @@ from typing import Any
 
 from core.data.choices import EXAMS, stored_split
 from core.data.parquet import INFO, read_dataset, read_info, why_absent
-from core.files import write_json, write_text_atomic
-from core.stage import Context
+from core.run.files import write_json, write_text_atomic
+from core.run.stage import Context
 
 AUDIO = ("audio", "audios", "clips")
 
@@ -91,6 +91,6 @@ def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(gold, Config)

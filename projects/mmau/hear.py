@@ -12,10 +12,10 @@ import torch
 
 from core.audio_lm.artefact import AudioLm, open_audio_lm, open_its_ears, read_artefact
 from core.audio_lm.ears import Ears
-from core.scenes.music import INSTRUMENTS, music_phrases
 from core.scenes.phrasings import PROMPT_DETAIL
-from core.scenes.procedural import SOUNDS
-from core.scenes.voices import voice_labels, voice_phrases
+from shared_data.world.music.melodies import INSTRUMENTS, music_phrases
+from shared_data.world.sounds.procedural import SOUNDS
+from shared_data.world.sounds.voices import voice_labels, voice_phrases
 
 # What the exams call the tagger's instruments where they have another word.
 CALLED = {"trumpet": "brass"} | {label: "choir" for label in voice_labels() if label.endswith("_sing")}

@@ -23,7 +23,7 @@ from core.encoders.trained_clap import open_clap
 from core.language.cache import CachedChat
 from core.language.client import Chat, Options
 from core.language.http import Endpoint, connect, unusable
-from core.stage import Context
+from core.run.stage import Context
 from projects.mmau.gold import read_texts
 
 Decode = Literal["words", "likelihood"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from core.audio_lm.model import Bridge, Row
 from core.audio_lm.phases import Phase, train_row
-from core.files import write_text_atomic
-from core.stage import Context
+from core.run.files import write_text_atomic
+from core.run.stage import Context
 from projects.mmau.compose import TOLD
 
 
@@ -50,6 +50,6 @@ def train(config: Config, *, context: Context) -> None:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(train, Config)

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from core import config
-from core.claims import read_claims
 from core.dvc_deps import commands
-from core.paper import read_paper, read_reported
+from core.report.claims import read_claims
+from core.report.paper import read_paper, read_reported
+from core.run import config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPERS = sorted(path for path in (ROOT / "projects").iterdir() if path.is_dir() and path.name[0] not in "._")

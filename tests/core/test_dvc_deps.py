@@ -149,9 +149,9 @@ def test_command_line_reports_a_file_of_this_repository(
 ) -> None:
     root = Path(__file__).resolve().parents[2]
     path = tmp_path / "dvc.yaml"
-    path.write_text(f"stages:\n  a:\n    wdir: {root}\n    cmd: python -m core.files\n    deps: []\n")
+    path.write_text(f"stages:\n  a:\n    wdir: {root}\n    cmd: python -m core.run.files\n    deps: []\n")
     assert command_line([str(path)]) == 1
-    assert "a: + core/files.py" in capsys.readouterr().out
+    assert "a: + core/run/files.py" in capsys.readouterr().out
     assert command_line(["--write", str(path)]) == 0
     assert command_line([str(path)]) == 0
-    assert "core/files.py" in path.read_text()
+    assert "core/run/files.py" in path.read_text()

@@ -24,8 +24,8 @@ from core.audio_lm.model import (
     make_model,
 )
 from core.audio_lm.store import Store, open_store
-from core.checkpoints import save_model
 from core.data.instructions import alpaca
+from core.train.checkpoints import save_model
 
 WIDTHS = {"ast": 8, "listener": 6, "clap": 5, "tags": 4}
 EVERY = tuple(HEARS)

@@ -8,10 +8,10 @@ from functools import lru_cache
 import numpy as np
 
 from core.scenes.bank import Bank, Clip
-from core.scenes.music import INSTRUMENTS, music_phrases
-from core.scenes.procedural import SOUNDS
-from core.scenes.voices import voice_labels, voice_phrases
-from core.skills.item import Split, World
+from shared_data.world.exams.item import Split, World
+from shared_data.world.music.melodies import INSTRUMENTS, music_phrases
+from shared_data.world.sounds.procedural import SOUNDS
+from shared_data.world.sounds.voices import voice_labels, voice_phrases
 
 RATE = 8000
 

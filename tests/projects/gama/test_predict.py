@@ -17,7 +17,7 @@ from core.audio_lm.artefact import write_artefact
 from core.audio_lm.batches import Hints, MixError
 from core.audio_lm.model import Bridge, Row, load_language_model, make_model
 from core.audio_lm.store import Store, write_truth
-from core.stage import Context
+from core.run.stage import Context
 from projects.gama import predict
 from projects.gama.predict import Config, read_questions, swapped
 from tests.audio_lm_world import made_up_artefact

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from core import tracking
 from core.data.instructions import read_audio_instructions, read_instructions
 from core.language.client import Message, Options, Reply, ReplyError
 from core.language.http import Endpoint
 from core.language.prompts import read_prompt
-from core.stage import Context
+from core.run import tracking
+from core.run.stage import Context
 from projects.gama import synthesize as stage
 from projects.gama.experts import Item, SynthesisError, read_exemplars, read_items, read_rejected
 from projects.gama.pair_checks import Vocabulary, fault_of, stems

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from core import tracking
 from core.audio.read import AudioErrors, write_flac
 from core.data.choices import MMAU
 from core.data.parquet import write_absent, write_dataset
 from core.language.client import Audio, Message, Options, Reply, ReplyError, Text
-from core.stage import Context
+from core.run import tracking
+from core.run.stage import Context
 from projects.mmau import describe as stage
 from projects.mmau import hear
 from projects.mmau.describe import Config, DescribeError, ask, describe, read_items, shortened

@@ -16,7 +16,6 @@ import soundfile
 import torch
 import yaml
 
-from core import tracking
 from core.adapters.prefix_lm import save_trained
 from core.answering.asked import Asked, make_prompt
 from core.answering.cascade import with_description
@@ -26,8 +25,6 @@ from core.answering.records import Record, line_of, read_predictions
 from core.audio_lm.artefact import open_audio_lm, write_artefact
 from core.audio_lm.model import Bridge, Row, load_language_model, make_model
 from core.audio_lm.store import open_store
-from core.cells import Cell, read_cells, read_items, write_cells
-from core.config import load
 from core.data.choices import MMAU, MMAU_PRO
 from core.data.instructions import read_instructions
 from core.data.parquet import read_dataset, read_info, write_absent, write_dataset
@@ -35,17 +32,20 @@ from core.foundations.language_model import LmShape, make_language_model, train_
 from core.foundations.public import record_trained
 from core.language.http import Endpoint
 from core.metrics.choice import RULES
-from core.optimisation import TrainingOptions
+from core.report.cells import Cell, read_cells, read_items, write_cells
+from core.report.scoring import PredictionError
+from core.run import tracking
+from core.run.config import load
+from core.run.stage import Context
 from core.scenes.bank import Bank, write_bank
-from core.scoring import PredictionError
-from core.skills import say
-from core.skills.exam import makers
-from core.stage import Context
+from core.train.optimisation import TrainingOptions
 from projects.mmau import answer as answering
 from projects.mmau import compose as composing
 from projects.mmau import gold as truths
 from projects.mmau import models, score, train
 from shared_data import exams
+from shared_data.world.exams.exam import makers
+from shared_data.world.speech import espeak as say
 from tests.audio_lm_world import made_up_artefact
 from tests.core.skills.worlds import RATE, make_world
 
@@ -744,7 +744,7 @@ def test_a_profile_without_a_row_trains_none(root: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out == "reader: not run: this profile trains no row of its own\n"
 
 
-@pytest.mark.filterwarnings("ignore::core.skills.exam.SkillsAbsentWarning")
+@pytest.mark.filterwarnings("ignore::shared_data.world.exams.exam.SkillsAbsentWarning")
 def test_a_reader_from_the_bank_to_the_tables(
     reading: Path, bridge: Bridge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

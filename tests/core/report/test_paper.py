@@ -1,0 +1,116 @@
+"""paper.yaml and reported.csv: every way to get them wrong is an error that says where."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.report.paper import PaperError, read_paper, read_reported
+
+PAPER = """\
+title: "A paper"
+name: Demo
+venue: Nowhere
+year: 2024
+url: https://example.org
+licence: MIT
+status: built
+tables:
+  main:
+    title: "Main table"
+    columns:
+      acc: {label: Accuracy}
+      f1: {label: F1, unit: "", higher_is_better: true, decimals: 2}
+      mean: {label: Mean, average_of: [acc, f1]}
+    rows:
+      ours: {label: Ours, variant: base, group: ours}
+      closed: {label: Closed, not_run: closed model}
+"""
+REPORTED = """\
+table,row,column,value,source,std
+main,ours,acc,24.0,"Table 1, page 3",1.5
+main,closed,acc,90,Table 1,
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "paper.yaml").write_text(PAPER)
+    (tmp_path / "reported.csv").write_text(REPORTED)
+    return tmp_path
+
+
+def test_reads_what_stands_there(folder):
+    paper = read_paper(folder)
+    assert paper.key == folder.name
+    table = paper.tables["main"]
+    assert list(table.columns) == ["acc", "f1", "mean"]
+    assert table.columns["mean"].average_of == ("acc", "f1")
+    assert (table.rows["ours"].variant, table.rows["closed"].not_run) == ("base", "closed model")
+    first, second = read_reported(folder, paper=paper)
+    assert (first.value, first.text, first.std, first.source) == (24.0, "24.0", 1.5, "Table 1, page 3")
+    assert second.std is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("licence: MIT\n", "", "key 'licence' is missing"),
+        ("licence:", "license:", "unknown key 'license'; did you mean 'licence'"),
+        ("year: 2024", 'year: "2024"', "year: expected int, found '2024'"),
+        ("year: 2024", "year: true", "year: expected int, found True"),
+        ("status: built", "status: done", "status is 'done'; it must be one of built, planned"),
+        ("group: ours", "grup: ours", r"rows.ours: unknown key 'grup'; did you mean 'group'"),
+        ("not_run: closed model", "group: x", "rows.closed says neither `variant`, `derived` nor `not_run`"),
+        ("[acc, f1]", "[acc, f2]", "columns.mean: average_of names 'f2'.* known: acc, f1"),
+        ("[acc, f1]", "[acc, mean]", "average_of names 'mean', which is no column with numbers of its own"),
+        ("[acc, f1]", "[acc, 1]", "expected a list of strings"),
+        ("      ours: {", "      Ours: {", "'Ours' cannot be a key"),
+        ("      closed: {", "      ours: {", "key 'ours' is given twice"),
+        (
+            "    rows:\n",
+            "    cells_from: mian\n    rows:\n",
+            "cells_from is 'mian', not another table; did you mean 'main'",
+        ),
+        ('title: "A paper"', "title: [", "is not valid YAML"),
+    ],
+)
+def test_a_wrong_paper_says_where(folder, old, new, message):
+    assert old in PAPER
+    (folder / "paper.yaml").write_text(PAPER.replace(old, new))
+    with pytest.raises(PaperError, match=message) as error:
+        read_paper(folder)
+    assert "paper.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("mian,ours,acc,1,s,", "line 4: unknown table 'mian'; did you mean 'main'"),
+        ("main,our,acc,1,s,", "line 4: table main has no row 'our'; did you mean 'ours'"),
+        ("main,ours,ac,1,s,", "line 4: table main has no column 'ac'; did you mean 'acc'"),
+        ("main,ours,f1,-,s,", "line 4: value '-' is not a number"),
+        ("main,ours,f1,nan,s,", "line 4: value 'nan' is not a number"),
+        ("main,ours,f1,1,s,x", "line 4: std 'x' is not a number"),
+        ("main,ours,f1,1,,", "line 4: the source is empty"),
+        ("main,ours,acc,2,s,", "line 4: main/ours/acc was already given on line 2"),
+        ("main,ours,f1,1,s", "line 4: expected 6 fields"),
+        ("main,ours,f1,1,s,1,2", "line 4: expected 6 fields"),
+    ],
+)
+def test_a_wrong_number_says_which_line(folder, line, message):
+    (folder / "reported.csv").write_text(f"{REPORTED}{line}\n")
+    with pytest.raises(PaperError, match=message):
+        read_reported(folder, paper=read_paper(folder))
+
+
+def test_a_wrong_header_and_absent_files_say_what_to_write(folder):
+    paper = read_paper(folder)
+    (folder / "reported.csv").write_text("table,row,value\n")
+    with pytest.raises(PaperError, match="it must be table,row,column,value,source,std"):
+        read_reported(folder, paper=paper)
+    (folder / "reported.csv").unlink()
+    with pytest.raises(FileNotFoundError, match="give it the header"):
+        read_reported(folder, paper=paper)
+    (folder / "paper.yaml").unlink()
+    with pytest.raises(FileNotFoundError, match=r"paper\.yaml that names its tables"):
+        read_paper(folder)
