@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from core.audio_lm.artefact import AudioLm, open_audio_lm, open_its_ears, read_artefact
-from core.audio_lm.ears import Ears
+from core.audio_lm.encoders import Ears
 from core.scenes.phrasings import PROMPT_DETAIL
 from shared_data.world.music.melodies import INSTRUMENTS, music_phrases
 from shared_data.world.sounds.procedural import SOUNDS
