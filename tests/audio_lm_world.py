@@ -14,9 +14,9 @@ import torch
 from core.adapters.prefix_lm import Features
 from core.adapters.qformer import QFormerShape
 from core.audio_lm.artefact import Artefact
-from core.audio_lm.ears import HEARING, Hearing
+from core.audio_lm.encoders import HEARING, Hearing
+from core.audio_lm.features import write_set
 from core.audio_lm.model import Bridge, Row
-from core.audio_lm.store import write_set
 from core.data.instructions import Instruction, alpaca, write_instructions
 from core.foundations.language_model import LmShape, make_language_model, train_tokenizer
 from core.foundations.public import read_record, record_trained

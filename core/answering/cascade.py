@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from core.answering.asked import Answer, Asked
+from core.answering.question import Answer, Question
 
 
 class DescriptionError(ValueError):
@@ -28,7 +28,7 @@ def cascade_answer(descriptions: Mapping[str, str], reader: Answer, *, options: 
     description is asked as it is. Raises DescriptionError for ids that have none.
     """
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         if lost := [one.id for one in asked if one.id not in descriptions]:
             raise DescriptionError(
                 f"{len(lost)} questions have no description ({', '.join(lost[:3])}): write them again"

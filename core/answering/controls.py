@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from core.answering.asked import Answer, Asked
 from core.answering.items import Item, load_audios
+from core.answering.question import Answer, Question
 from core.audio.read import read_audio, write_wav
 
 NOISE_RMS = 0.1  # of full scale, -20 dBFS
@@ -29,7 +29,7 @@ class ControlError(ValueError):
 def random_choice(*, seed: int) -> Answer:
     """A uniformly drawn option; a function of seed, item and the order shown, not of what else is asked."""
 
-    def pick(asked: Asked) -> int:
+    def pick(asked: Question) -> int:
         drawn = hashlib.sha256(json.dumps([seed, asked.id, asked.choices]).encode()).digest()
         return int.from_bytes(drawn[:16], "big") % len(asked.choices)
 
@@ -124,8 +124,8 @@ def without_audio(items: Iterable[Item]) -> list[Item]:
     return [replace(item, audios=(), seconds=0.0) for item in items]
 
 
-def _picking(pick: Callable[[Asked], int]) -> Answer:
-    def answer(asked: Sequence[Asked]) -> list[str]:
+def _picking(pick: Callable[[Question], int]) -> Answer:
+    def answer(asked: Sequence[Question]) -> list[str]:
         return [question.choices[pick(question)] if question.choices else "" for question in asked]
 
     return answer

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import soundfile
 
-from core.answering.asked import Answer, Asked
 from core.answering.harness import Unanswered
+from core.answering.question import Answer, Question
 from core.audio.files import AudioError, opened
 from core.language.client import Audio, Chat, Message, Options, ReplyError, Text, in_parallel
 
@@ -27,7 +27,7 @@ def open_endpoint(
     """
     settings = options or Options(max_tokens=256)
 
-    def one(asked: Asked) -> str:
+    def one(asked: Question) -> str:
         try:
             audios = [audio_part(audio, name=f"{asked.id} (audio)") for audio in asked.audios]
             user = Message("user", (*audios, Text(asked.prompt)) if audios else asked.prompt)
@@ -36,7 +36,7 @@ def open_endpoint(
         except (ReplyError, AudioError) as error:
             return Unanswered(str(error))
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         return list(in_parallel(one, asked, concurrency=concurrency))
 
     return answer

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.answering.asked import Answer, Asked, PromptStyle
 from core.answering.items import Item, Orders, Plan, check, identity_hash, questions
+from core.answering.question import Answer, PromptStyle, Question
 from core.answering.records import Part, Record, alone, gather_left, merge, part_of
 from core.answering.sharing import Processes, ending_together, from_first, launched, remove_marks
 from core.language.client import EndpointError, in_parallel
@@ -208,7 +208,7 @@ def _ask(items: Sequence[Item], work: _Work, part: Part, *, name: str) -> None:
     size = max(1, work.batch_size // work.plan.shuffles)
     chunks = [items[start : start + size] for start in range(0, len(items), size)]
 
-    def load(chunk: Sequence[Item]) -> list[tuple[list[Asked], Orders, str]]:
+    def load(chunk: Sequence[Item]) -> list[tuple[list[Question], Orders, str]]:
         return [questions(item, work.plan, identity=work.identity) for item in chunk]
 
     broken: list[Record] = []  # in a row; they get a record only when the row ends
@@ -239,7 +239,7 @@ def _ask(items: Sequence[Item], work: _Work, part: Part, *, name: str) -> None:
         part.add(broken)
 
 
-def _say(asked: Sequence[Asked], work: _Work) -> list[_Said]:
+def _say(asked: Sequence[Question], work: _Work) -> list[_Said]:
     """The outputs of questions in calls of batch_size; those of a call that raised are put again, alone."""
     said: list[_Said] = []
     for start in range(0, len(asked), work.batch_size):
@@ -260,7 +260,7 @@ def _say(asked: Sequence[Asked], work: _Work) -> list[_Said]:
     return said
 
 
-def _call(answer: Answer, asked: Sequence[Asked], *, into: list[_Said]) -> str:
+def _call(answer: Answer, asked: Sequence[Question], *, into: list[_Said]) -> str:
     """Append the outputs of one call, or return what it raised.
 
     What was raised is gone when this returns: its frames may hold the memory that a retry needs.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from core.answering.asked import Asked, PromptStyle, make_prompt
+from core.answering.question import PromptStyle, Question, make_prompt
 
 Audios: TypeAlias = Callable[[], Sequence[bytes]] | Sequence[bytes]
 Orders: TypeAlias = tuple[tuple[int, ...], ...]
@@ -85,7 +85,7 @@ def load_audios(item: Item) -> tuple[bytes, ...]:
     return heard
 
 
-def questions(item: Item, plan: Plan, *, identity: str) -> tuple[list[Asked], Orders, str]:
+def questions(item: Item, plan: Plan, *, identity: str) -> tuple[list[Question], Orders, str]:
     """What is asked of an item, one question an order, with its audio; the orders; and the hash of it all.
 
     An item without two options to exchange has one order. Raises ItemError where audio cannot be loaded.
@@ -100,7 +100,9 @@ def questions(item: Item, plan: Plan, *, identity: str) -> tuple[list[Asked], Or
     for order in orders:
         choices = tuple(item.choices[place] for place in order)
         prompt = make_prompt(item.question, choices, style=plan.style)
-        asked.append(Asked(id=item.id, prompt=prompt, question=item.question, choices=choices, audios=heard))
+        asked.append(
+            Question(id=item.id, prompt=prompt, question=item.question, choices=choices, audios=heard)
+        )
     content = [
         identity,
         item.id,

@@ -23,7 +23,6 @@ import torch
 import transformers
 from torch import Tensor
 
-from core.answering.asked import Asked
 from core.answering.checkpoint import (
     LalmError,
     fingerprints,
@@ -35,6 +34,7 @@ from core.answering.checkpoint import (
 from core.answering.conversation import Family, Heard
 from core.answering.families import open_family
 from core.answering.packing import Load, pack, padded_seconds
+from core.answering.question import Question
 from core.audio.files import AudioError
 from core.audio.read import AudioErrors, audio_info, read_many
 
@@ -131,7 +131,7 @@ class Lalm:
         """What outputs depend on: class, hashes of configuration and weights, revision, options."""
         return self._identity
 
-    def answer(self, asked: Sequence[Asked]) -> list[str]:
+    def answer(self, asked: Sequence[Question]) -> list[str]:
         """One output a question, in their order, stripped; "" where the model said nothing.
 
         Raises AudioErrors for audio that cannot be read and LalmError for a question that the class cannot be
@@ -165,7 +165,7 @@ class Lalm:
                     outputs[i] = text
         return outputs
 
-    def _loads(self, asked: Sequence[Asked]) -> list[Load]:
+    def _loads(self, asked: Sequence[Question]) -> list[Load]:
         """By the headers, so that what cannot be asked shows before anything is generated."""
         defects: list[AudioError] = []
         loads = []
@@ -191,7 +191,7 @@ class Lalm:
             raise AudioErrors(defects, sum(len(question.audios) for question in asked))
         return loads
 
-    def _prepare(self, asked: Sequence[Asked]) -> dict[str, Tensor]:
+    def _prepare(self, asked: Sequence[Question]) -> dict[str, Tensor]:
         """A batch's arguments of generate(), on the CPU."""
         places = [(question, place) for question in asked for place in range(len(question.audios))]
         read = read_many(
@@ -259,7 +259,7 @@ class Lalm:
             texts.append(self._family.tokenizer.decode(row[:end], skip_special_tokens=True).strip())
         return texts
 
-    def _pack_less(self, asked: Sequence[Asked], batch: Sequence[int], loads: Sequence[Load]) -> None:
+    def _pack_less(self, asked: Sequence[Question], batch: Sequence[int], loads: Sequence[Load]) -> None:
         """After a batch that did not fit: say so, free what can be freed, and halve what a batch may hold."""
         seconds = padded_seconds(batch, loads)
         if len(batch) == 1:
@@ -284,7 +284,7 @@ def _joined(waveforms: Sequence[np.ndarray], rate: int) -> np.ndarray:
     return np.concatenate(parts[:-1])
 
 
-def _name(question: Asked, place: int) -> str:
+def _name(question: Question, place: int) -> str:
     return question.id if len(question.audios) == 1 else f"{question.id}, audio {place + 1}"
 
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from core.adapters.prefix_lm import Features, encode_texts
-from core.answering.asked import Answer, Asked
-from core.answering.own import listener
+from core.answering.local_models import listener
+from core.answering.question import Answer, Question
 from core.audio_lm.artefact import AudioLm
 from core.audio_lm.batches import Hints, prompts
-from core.audio_lm.ears import Ears
+from core.audio_lm.encoders import Ears
 from core.audio_lm.model import of_branches
 
 Normalise: TypeAlias = Literal["mean", "sum"]
@@ -109,13 +109,13 @@ def likelihood_answer(
 ) -> Answer:
     """The option that the row finds likeliest after the prompt; of equals the one shown first.
 
-    ears: as in `core.answering.own.audio_lm_answer`. A question without options says nothing. Raises
+    ears: as in `core.answering.local_models.audio_lm_answer`. A question without options says nothing. Raises
     AnsweringError for a row that hears and has no ears.
     """
     listen = listener(model, ears)
     labels = ears.labels if ears is not None else ()
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         with_options = [one for one in asked if one.choices]
         if not with_options:
             return [""] * len(asked)

@@ -25,7 +25,7 @@ from core.adapters.prefix_lm import (
 )
 from core.adapters.qformer import QFormerShape
 from core.audio_lm.batches import Hints, prompts
-from core.audio_lm.ears import Ears, Hearing, hearing_of, open_ears
+from core.audio_lm.encoders import Ears, Hearing, hearing_of, open_ears
 from core.audio_lm.model import Bridge, Row, load_language_model, make_model, of_branches
 from core.run.files import write_json
 

@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerBase
 
 from core.adapters.prefix_lm import ContextTooLong, encode_texts
 from core.adapters.soft_prompt import choose_tags, hint_sentence
+from core.audio_lm.features import Store
 from core.audio_lm.model import hear
-from core.audio_lm.store import Store
 from core.data.instructions import Instruction, alpaca, read_instructions
 from core.encoders.ast import tags
 

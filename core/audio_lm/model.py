@@ -30,7 +30,7 @@ from core.adapters.prefix_lm import AudioPrefixLM, Features, Prefix
 from core.adapters.projector import LinearProjector, Projector
 from core.adapters.qformer import AudioQFormer, QFormerShape
 from core.adapters.soft_prompt import SoftPrompt, ensure_hint_token
-from core.audio_lm.store import Store
+from core.audio_lm.features import Store
 from core.train.checkpoints import load_model
 
 BranchName = Literal[

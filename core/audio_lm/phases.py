@@ -14,9 +14,9 @@ from typing import Any, Literal
 from core.adapters.prefix_lm import AudioPrefixLM, load_trained, save_trained
 from core.audio_lm.artefact import Artefact, read_artefact, write_artefact
 from core.audio_lm.batches import Hints, Mix, check_lengths, instruction_batches, read_mix
-from core.audio_lm.ears import HEARING, read_hearing
+from core.audio_lm.encoders import HEARING, read_hearing
+from core.audio_lm.features import open_store, read_truth
 from core.audio_lm.model import Row, encoders_of, load_language_model, make_model
-from core.audio_lm.store import open_store, read_truth
 from core.foundations.public import foundation_path, read_record
 from core.run import hardware as machine
 from core.run.resume import close_folder, fingerprint, imported_files, open_folder
@@ -59,7 +59,7 @@ def train_row(
 ) -> None:
     """Train every seed through its phases and write checkpoints/<profile>/<variant>/seed<n>/.
 
-    features: the folder of `core.audio_lm.store`; instructions: that of the files which the mixes name.
+    features: the folder of `core.audio_lm.features`; instructions: that of the files which the mixes name.
     parent: the folder of a row whose last weights are continued; without one a branch `qformer` starts from
     the file `qformer` and the rest anew. code: `__file__` of the stage. max_tokens: of instruction and
     answer, in place of the bridge's. A killed run continues in the phase where it was.

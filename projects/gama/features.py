@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from core.audio.read import read_many
-from core.audio_lm.ears import Hearing, open_ears, write_features, write_hearing
-from core.audio_lm.store import write_truth
+from core.audio_lm.encoders import Hearing, open_ears, write_features, write_hearing
+from core.audio_lm.features import write_truth
 from core.data.parquet import read_dataset, why_absent
 from core.encoders.ast import LongAudio
 from core.foundations.public import read_record

@@ -18,8 +18,8 @@ import numpy as np
 from core.adapters.prefix_lm import Sampling
 from core.audio_lm.artefact import AudioLm, open_audio_lm, read_artefact
 from core.audio_lm.batches import Hints
+from core.audio_lm.features import Store, open_store, read_truth
 from core.audio_lm.model import encoders_of
-from core.audio_lm.store import Store, open_store, read_truth
 from core.run.files import write_text_atomic
 from core.run.stage import Context, progress
 

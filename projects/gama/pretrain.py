@@ -24,8 +24,8 @@ from core.adapters.prefix_lm import AudioPrefixLM
 from core.adapters.projector import Projector
 from core.adapters.qformer import AudioQFormer, QFormerShape
 from core.audio_lm.batches import Mix, check_lengths, instruction_batches, read_mix
+from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import QFormerBranch, load_language_model
-from core.audio_lm.store import Store, open_store
 from core.foundations.public import foundation_path
 from core.losses.bridging import bridging_losses
 from core.run.resume import close_folder, fingerprint, imported_files, open_folder

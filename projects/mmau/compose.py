@@ -18,8 +18,8 @@ import torch
 from core.adapters.prefix_lm import Features
 from core.answering.cascade import with_description
 from core.audio_lm.artefact import read_artefact
-from core.audio_lm.ears import HEARING
-from core.audio_lm.store import write_set
+from core.audio_lm.encoders import HEARING
+from core.audio_lm.features import write_set
 from core.data.instructions import Instruction, write_instructions
 from core.run.files import write_json, write_text_atomic
 from core.run.stage import Context

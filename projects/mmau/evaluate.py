@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from core.answering import controls
-from core.answering.asked import Answer, PromptStyle
 from core.answering.harness import evaluate
+from core.answering.question import Answer, PromptStyle
 from core.answering.records import read_predictions
 from core.answering.sharing import ProcessError
 from core.data.choices import SPLITS, ChoiceItem

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from core.audio_lm.artefact import AudioLm, open_audio_lm, open_its_ears, read_artefact
-from core.audio_lm.ears import Ears
+from core.audio_lm.encoders import Ears
 from core.scenes.bank import Named
 from core.scenes.phrasings import PROMPT_DETAIL
 

@@ -11,13 +11,13 @@ from typing import Any, Literal
 import torch
 
 from core.answering import controls
-from core.answering.asked import Answer, PromptStyle
 from core.answering.cascade import cascade_answer
 from core.answering.endpoint import open_endpoint
 from core.answering.likelihood import likelihood_answer
-from core.answering.own import audio_lm_answer, clap_answer, joined_statement, plain_statement
+from core.answering.local_models import audio_lm_answer, clap_answer, joined_statement, plain_statement
+from core.answering.question import Answer, PromptStyle
 from core.audio_lm.artefact import AudioLm, open_audio_lm, open_its_ears
-from core.audio_lm.ears import Ears
+from core.audio_lm.encoders import Ears
 from core.data.choices import ChoiceItem
 from core.encoders.trained_clap import open_clap
 from core.language.cache import CachedChat

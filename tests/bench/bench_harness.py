@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.answering.asked import Asked
 from core.answering.harness import evaluate
 from core.answering.items import Item, Plan, questions
+from core.answering.question import Question
 
 pytestmark = pytest.mark.bench
 ITEMS, BATCH, ROUNDS = 64, 16, 3
@@ -21,7 +21,7 @@ SECONDS = 0.04  # a question of MMAU takes a model of 7B parameters longer on an
 AUDIO = 320_000  # bytes: 10 s of 16-bit sound at 16 kHz
 
 
-def burn(asked: Sequence[Asked]) -> list[str]:
+def burn(asked: Sequence[Question]) -> list[str]:
     """A fixed amount of this thread's processor time a question."""
     until = time.thread_time() + SECONDS * len(asked)
     while time.thread_time() < until:

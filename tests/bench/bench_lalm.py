@@ -11,8 +11,8 @@ import pytest
 import torch
 import transformers
 
-from core.answering.asked import Asked
 from core.answering.lalm import open_lalm
+from core.answering.question import Question
 from core.audio.read import read_audio, write_flac
 from tests.core.answering.tiny_lalm import write_tiny_qwen2_audio
 
@@ -58,7 +58,7 @@ def test_batches_by_duration(tmp_path: Path, record: Callable[..., None]) -> Non
     )
     files, prompt = clips(), "Which sound comes last? Options: a dog | rain | a bell | a train"
     asked = [
-        Asked(id=f"{i}", prompt=prompt, question=prompt, choices=(), audios=(file,))
+        Question(id=f"{i}", prompt=prompt, question=prompt, choices=(), audios=(file,))
         for i, file in enumerate(files)
     ]
     lalm = open_lalm(tmp_path, max_new_tokens=NEW)

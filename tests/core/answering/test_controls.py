@@ -13,17 +13,17 @@ import pytest
 import soundfile
 
 from core.answering import controls
-from core.answering.asked import Asked
 from core.answering.controls import ControlError
 from core.answering.harness import evaluate
 from core.answering.items import Item, ItemError
+from core.answering.question import Question
 from core.answering.records import read_predictions
 
 CHOICES = ("cat", "a long one", "dog", "fine ones!")
 
 
-def asked(id: str, *choices: str) -> Asked:
-    return Asked(id=id, prompt="?", question="?", choices=choices, audios=())
+def asked(id: str, *choices: str) -> Question:
+    return Question(id=id, prompt="?", question="?", choices=choices, audios=())
 
 
 def sound(

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from core.answering.asked import Asked
 from core.answering.endpoint import audio_part, open_endpoint
 from core.answering.harness import Unanswered, evaluate
 from core.answering.items import Item
+from core.answering.question import Question
 from core.answering.records import read_predictions
 from core.audio.files import AudioError
 from core.language.client import Audio, EndpointError, Message, Options, Reply, ReplyError, Text
@@ -51,8 +51,8 @@ class FakeChat:
         return Reply(text=self._reply(last.text if isinstance(last, Text) else str(last)))
 
 
-def question(prompt: str, *audios: bytes) -> Asked:
-    return Asked(id=prompt, prompt=prompt, question=prompt, choices=(), audios=audios)
+def question(prompt: str, *audios: bytes) -> Question:
+    return Question(id=prompt, prompt=prompt, question=prompt, choices=(), audios=audios)
 
 
 def test_audio_comes_first_in_one_user_message() -> None:

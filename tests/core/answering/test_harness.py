@@ -22,9 +22,9 @@ from typing import Any
 import pytest
 
 from core.answering import records as records_module
-from core.answering.asked import Asked
 from core.answering.harness import HarnessError, Summary, Unanswered, evaluate
 from core.answering.items import Item, ItemError, option_order
+from core.answering.question import Question
 from core.answering.records import PredictionsError, read_predictions
 from core.answering.sharing import ProcessError, Processes, launched
 from core.language.client import EndpointError
@@ -48,7 +48,7 @@ def make_items(n: int = N) -> list[Item]:
     ]
 
 
-def echo(asked: Sequence[Asked]) -> list[str]:
+def echo(asked: Sequence[Question]) -> list[str]:
     """The last option shown, and what was heard; nothing at all for one item."""
     return [
         "" if q.id == "item-004" else f"{(q.choices or ('none',))[-1]} / {b' + '.join(q.audios).decode()}"
@@ -56,7 +56,7 @@ def echo(asked: Sequence[Asked]) -> list[str]:
     ]
 
 
-def run(out: Path, answer: Callable[[Sequence[Asked]], list[str]] = echo, **options: Any) -> Summary:
+def run(out: Path, answer: Callable[[Sequence[Question]], list[str]] = echo, **options: Any) -> Summary:
     settings = {"items": make_items(), "identity": IDENTITY, "batch_size": 4, "shuffles": 3, "seed": 5}
     settings |= options
     return evaluate(answer, settings.pop("items"), out=out, **settings)
@@ -145,7 +145,7 @@ def test_batches_and_their_order_change_nothing(
 def test_calls_hold_batch_size_questions_longest_first(tmp_path: Path) -> None:
     sizes, order = [], []
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         sizes.append(len(asked))
         order.extend(q.id for q in asked)
         return echo(asked)
@@ -159,7 +159,7 @@ def test_calls_hold_batch_size_questions_longest_first(tmp_path: Path) -> None:
 def test_prompt_shows_the_options_in_their_order_and_the_style(tmp_path: Path) -> None:
     prompts: list[str] = []
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         prompts.extend(q.prompt for q in asked)
         return ["" for _ in asked]
 
@@ -175,7 +175,7 @@ def test_a_second_run_asks_nothing(tmp_path: Path, whole: bytes) -> None:
     out = tmp_path / "out"
     run(out)
 
-    def never(asked: Sequence[Asked]) -> list[str]:
+    def never(asked: Sequence[Question]) -> list[str]:
         raise AssertionError("asked again")
 
     summary = run(out, never, batch_size=2)
@@ -187,11 +187,11 @@ class Stop(KeyboardInterrupt):
     pass
 
 
-def stopping(after: int, error: BaseException | None = None) -> Callable[[Sequence[Asked]], list[str]]:
+def stopping(after: int, error: BaseException | None = None) -> Callable[[Sequence[Question]], list[str]]:
     """An Answer that ends the run after so many calls."""
     calls = iter(range(10**6))
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         if next(calls) >= after:
             raise Stop() if error is None else error
         return echo(asked)
@@ -348,8 +348,8 @@ def test_any_number_of_processes_writes_the_same(tmp_path: Path, whole: bytes, w
 def test_no_item_is_asked_twice_and_all_processes_have_work(tmp_path: Path) -> None:
     asked: list[list[str]] = [[], [], []]
 
-    def answers(rank: int) -> Callable[[Sequence[Asked]], list[str]]:
-        def answer(questions: Sequence[Asked]) -> list[str]:
+    def answers(rank: int) -> Callable[[Sequence[Question]], list[str]]:
+        def answer(questions: Sequence[Question]) -> list[str]:
             asked[rank] += [q.id for q in questions]
             return echo(questions)
 
@@ -490,7 +490,7 @@ def test_kill_9_of_one_of_two_processes_then_one_goes_on(tmp_path: Path, whole: 
 def test_a_batch_that_raises_is_asked_one_by_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     out, calls = tmp_path / "out", Counter[str]()
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         calls.update(q.id for q in asked)
         if any(q.id == "item-007" for q in asked):
             raise RuntimeError("shape mismatch\n in layer 3")
@@ -517,7 +517,7 @@ def test_a_batch_that_raises_is_asked_one_by_one(tmp_path: Path, caplog: pytest.
 def test_retries(tmp_path: Path) -> None:
     calls = Counter[str]()
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         calls.update(q.id for q in asked)
         if asked[0].id == "item-001" and calls["item-001"] < 4:
             raise ValueError("busy")
@@ -529,7 +529,7 @@ def test_retries(tmp_path: Path) -> None:
 
 
 def test_a_reason_that_comes_with_the_output(tmp_path: Path) -> None:
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         return [Unanswered("content filter") if q.id == "item-002" else "yes" for q in asked]
 
     summary = run(tmp_path / "out", answer, shuffles=2, stop_after=1)
@@ -541,7 +541,7 @@ def test_a_reason_that_comes_with_the_output(tmp_path: Path) -> None:
 def test_a_broken_model_ends_the_run_and_nothing_of_it_is_recorded(tmp_path: Path, whole: bytes) -> None:
     out, good = tmp_path / "out", {f"item-{i:03d}" for i in range(10)}
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         if any(q.id not in good for q in asked):
             raise RuntimeError("device-side assert")
         return echo(asked)
@@ -599,7 +599,7 @@ def test_full_disk_is_explained_and_what_was_written_stays(
 def test_two_runs_of_one_file_at_a_time_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         with pytest.raises(OutputError, match="being written by another run"):
             run(out)
         return echo(asked)
@@ -623,7 +623,7 @@ def test_audio_is_loaded_just_before_it_is_asked(tmp_path: Path) -> None:
 
     asked_so_far = 0
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         nonlocal asked_so_far
         asked_so_far += len(asked)
         until = time.monotonic() + 10

@@ -16,11 +16,11 @@ import pytest
 import torch
 import transformers
 
-from core.answering.asked import Asked
 from core.answering.checkpoint import LalmError, LalmMissingError
 from core.answering.families import GraniteMel, qwen2_5_omni_tokens, qwen3_omni_tokens
 from core.answering.lalm import Lalm, open_lalm
 from core.answering.packing import Load, pack, padded_seconds
+from core.answering.question import Question
 from core.audio.read import AudioErrors, read_audio, write_flac, write_wav
 from tests.core.answering import tiny_lalm
 
@@ -74,12 +74,12 @@ def sound(seconds: float, *, seed: int = 0, rate: int = RATE) -> np.ndarray:
     return (tone + 0.05 * rng.standard_normal(len(times))).astype(np.float32).clip(-1, 1)
 
 
-def ask(name: str, *seconds: float, prompt: str = "What is heard?", seed: int = 0) -> Asked:
+def ask(name: str, *seconds: float, prompt: str = "What is heard?", seed: int = 0) -> Question:
     audios = tuple(write_flac(sound(s, seed=seed + i), RATE) for i, s in enumerate(seconds))
-    return Asked(id=name, prompt=prompt, question=prompt, choices=(), audios=audios)
+    return Question(id=name, prompt=prompt, question=prompt, choices=(), audios=audios)
 
 
-def questions(*, several: bool) -> list[Asked]:
+def questions(*, several: bool) -> list[Question]:
     """Of many lengths, with and without audio; two are of equal length, with other sound."""
     made = [
         ask("short", 0.7),
@@ -151,8 +151,8 @@ def test_audio_is_resampled_mixed_down_and_may_be_silent(folders: Callable[[str]
     wide = write_wav(sound(2.0, rate=44100), 44100, subtype="FLOAT")
     narrow = write_wav(read_audio(wide, sample_rate=RATE)[0], RATE, subtype="FLOAT")
     silent = write_wav(np.zeros(RATE, np.float32), RATE)
-    blank = Asked(id="q", prompt="?", question="", choices=(), audios=())
-    put = [Asked(**{**vars(blank), "audios": (file,)}) for file in (wide, narrow, silent)]
+    blank = Question(id="q", prompt="?", question="", choices=(), audios=())
+    put = [Question(**{**vars(blank), "audios": (file,)}) for file in (wide, narrow, silent)]
     answers = lalm.answer(put)
     assert answers[0] == answers[1] != answers[2]
 
@@ -184,9 +184,9 @@ def test_crop_hears_the_beginning_and_window_all_parts(
     folder = folders("qwen2_audio")
     whole, _ = read_audio(ask("q", 40.0).audios[0], sample_rate=RATE)
     start, rest = (write_wav(part, RATE) for part in (whole[: 30 * RATE], whole[30 * RATE :]))
-    long = Asked(id="q", prompt="?", question="", choices=(), audios=(write_wav(whole, RATE),))
+    long = Question(id="q", prompt="?", question="", choices=(), audios=(write_wav(whole, RATE),))
     put = {
-        name: Asked(**{**vars(long), "audios": a})
+        name: Question(**{**vars(long), "audios": a})
         for name, a in {"crop": (start,), "window": (start, rest)}.items()
     }
     plain = open_lalm(folder, max_new_tokens=8)
@@ -205,7 +205,7 @@ def test_a_class_that_takes_one_audio_says_so_or_hears_them_joined(folders: Call
         open_lalm(folder).answer([two])
     parts = [read_audio(file, sample_rate=RATE)[0] for file in two.audios]
     joined = np.concatenate([parts[0], np.zeros(RATE // 2, np.float32), parts[1]])
-    one = Asked(**{**vars(two), "audios": (write_wav(joined, RATE, subtype="FLOAT"),)})
+    one = Question(**{**vars(two), "audios": (write_wav(joined, RATE, subtype="FLOAT"),)})
     lalm = open_lalm(folder, max_new_tokens=8, audios="joined")
     assert lalm.answer([two]) == lalm.answer([one])
 
@@ -215,7 +215,7 @@ def test_audio_flamingo_hears_more_than_one_window(folders: Callable[[str], Path
     late = sound(40.0)
     late[35 * RATE :] = sound(5.0, seed=9)
     put = [
-        Asked(id="q", prompt="?", question="", choices=(), audios=(write_wav(w, RATE),))
+        Question(id="q", prompt="?", question="", choices=(), audios=(write_wav(w, RATE),))
         for w in (sound(40.0), late)
     ]
     first, second = lalm.answer(put)
@@ -240,7 +240,8 @@ def test_a_question_beyond_the_models_positions_is_refused_by_name(folders: Call
 
 def test_audio_that_cannot_be_read_is_named_all_at_once(folders: Callable[[str], Path]) -> None:
     broken = [
-        Asked(id=name, prompt="?", question="", choices=(), audios=(b"no sound",)) for name in ("one", "two")
+        Question(id=name, prompt="?", question="", choices=(), audios=(b"no sound",))
+        for name in ("one", "two")
     ]
     with pytest.raises(AudioErrors, match=r"(?s)2 of 3 .*one: .*two: "):
         open_lalm(folders("qwen2_audio")).answer([*broken, ask("fine", 1.0)])
@@ -493,7 +494,7 @@ def _heard(name: str, wave: np.ndarray) -> Any:
 
 
 def test_answer_is_an_answering_function(folders: Callable[[str], Path]) -> None:
-    from core.answering.asked import Answer
+    from core.answering.question import Answer
 
     answer: Answer = open_lalm(folders("qwen2_audio"), max_new_tokens=1).answer
     assert isinstance(answer.__self__, Lalm)  # type: ignore[attr-defined]

@@ -12,8 +12,8 @@ import torch
 from core.adapters.prefix_lm import AdapterMismatch, save_trained
 from core.audio_lm.artefact import open_audio_lm, read_artefact, write_artefact
 from core.audio_lm.batches import Hints
+from core.audio_lm.features import open_store
 from core.audio_lm.model import Bridge, Row, load_language_model, make_model
-from core.audio_lm.store import open_store
 from tests.audio_lm_world import LABELS, WIDTHS, made_up_artefact
 
 ENCODERS = ("ast", "listener", "clap", "tags")

@@ -12,8 +12,8 @@ import torch
 
 from core.adapters.prefix_lm import IGNORED, ContextTooLong
 from core.audio_lm.batches import Hints, Mix, MixError, check_lengths, instruction_batches, prompts, read_mix
+from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import load_language_model
-from core.audio_lm.store import Store, open_store
 from core.data.instructions import Instruction, InstructionError, alpaca, write_instructions
 
 LABELS = ("dog_bark", "rain", "siren", "church_bell")

@@ -14,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from core.adapters.lora import count_parameters
 from core.adapters.prefix_lm import AudioPrefixLM, Features, encode_texts
 from core.adapters.qformer import QFormerShape
+from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import (
     HEARS,
     Bridge,
@@ -23,7 +24,6 @@ from core.audio_lm.model import (
     make_branch,
     make_model,
 )
-from core.audio_lm.store import Store, open_store
 from core.data.instructions import alpaca
 from core.train.checkpoints import save_model
 
@@ -145,7 +145,7 @@ def test_two_encoders_share_a_time_axis(store: Store) -> None:
 
 def test_alignment_does_not_depend_on_the_batch(tmp_path: Path, noise: Callable[..., torch.Tensor]) -> None:
     """Encoders pad by windows of their own: the ratio of the padded lengths is not that of an item's."""
-    from core.audio_lm.store import write_set
+    from core.audio_lm.features import write_set
 
     steps = {"listener": [9, 4], "ast": [3, 3]}
     with write_set(tmp_path / "a", tuple(steps)) as writer:

@@ -13,8 +13,8 @@ import torch
 from tokenizers import Tokenizer
 
 from core.audio.read import write_flac
-from core.audio_lm.ears import open_ears
-from core.audio_lm.store import open_store
+from core.audio_lm.encoders import open_ears
+from core.audio_lm.features import open_store
 from core.data.parquet import write_dataset
 from core.data.schema import SCHEMAS
 from core.encoders.ast import AstShape, encode_long, make_ast, write_front_end

@@ -15,8 +15,8 @@ import torch
 from core.adapters.prefix_lm import AdapterMismatch, AudioPrefixLM, Sampling, save_trained
 from core.audio_lm.artefact import write_artefact
 from core.audio_lm.batches import Hints, MixError
+from core.audio_lm.features import Store, write_truth
 from core.audio_lm.model import Bridge, Row, load_language_model, make_model
-from core.audio_lm.store import Store, write_truth
 from core.run.stage import Context
 from projects.gama import predict
 from projects.gama.predict import Config, read_questions, swapped

@@ -19,9 +19,9 @@ from core.adapters.prefix_lm import AdapterMismatch, ContextTooLong
 from core.audio_lm import phases
 from core.audio_lm.artefact import read_artefact
 from core.audio_lm.batches import Hints, MixError, read_mix
+from core.audio_lm.features import open_store
 from core.audio_lm.model import Bridge, Row, load_language_model, make_branch, make_model
 from core.audio_lm.phases import Phase, load_parent, steps_of
-from core.audio_lm.store import open_store
 from core.run.stage import Context
 from core.train.checkpoints import load_model
 from core.train.history import read_history

@@ -17,14 +17,14 @@ import torch
 import yaml
 
 from core.adapters.prefix_lm import save_trained
-from core.answering.asked import Asked, make_prompt
 from core.answering.cascade import with_description
 from core.answering.likelihood import likelihood_answer
-from core.answering.own import audio_lm_answer
+from core.answering.local_models import audio_lm_answer
+from core.answering.question import Question, make_prompt
 from core.answering.records import Record, line_of, read_predictions
 from core.audio_lm.artefact import open_audio_lm, write_artefact
+from core.audio_lm.features import open_store
 from core.audio_lm.model import Bridge, Row, load_language_model, make_model
-from core.audio_lm.store import open_store
 from core.data.choices import MMAU, MMAU_PRO
 from core.data.instructions import read_instructions
 from core.data.parquet import read_dataset, read_info, write_absent, write_dataset
@@ -329,7 +329,7 @@ def watched(seen: list[str], *, stop_after: int | None = None) -> Callable[..., 
     def opened(*given: Any, **more: Any) -> models.Opened:
         real = models.open_model(*given, **more)
 
-        def answer(questions: Sequence[Asked]) -> list[str]:
+        def answer(questions: Sequence[Question]) -> list[str]:
             if stop_after is not None and len(seen) >= stop_after:
                 raise KeyboardInterrupt
             seen.extend(f"{given[1]}/{one.id}" for one in questions)  # ids of mmau_pro are others
@@ -362,7 +362,7 @@ def test_a_model_hears_what_its_condition_says(root: Path, monkeypatch: pytest.M
     heard: dict[str, dict[str, tuple[bytes, ...]]] = {}
 
     def opened(_: object, condition: str, *__: object, **___: object) -> models.Opened:
-        def note(questions: Sequence[Asked]) -> list[str]:
+        def note(questions: Sequence[Question]) -> list[str]:
             heard.setdefault(condition, {}).update({one.id: one.audios for one in questions})
             return [""] * len(questions)
 
@@ -446,7 +446,7 @@ def test_a_reader_is_told_what_its_condition_says(reading: Path) -> None:
             said[name] = outputs(folder / f"{name}.jsonl")
             assert said[name] == reader(
                 [
-                    Asked(
+                    Question(
                         id=id,
                         prompt=with_description(told[id], text),
                         question=question,

@@ -15,10 +15,9 @@ import soundfile
 import torch
 
 from core.adapters.prefix_lm import Features, encode_texts, save_trained
-from core.answering.asked import Asked, make_prompt
 from core.answering.cascade import DescriptionError, cascade_answer, with_description
 from core.answering.likelihood import likelihood_answer, log_likelihoods
-from core.answering.own import (
+from core.answering.local_models import (
     AnsweringError,
     audio_lm_answer,
     clap_answer,
@@ -26,10 +25,11 @@ from core.answering.own import (
     one_stream,
     plain_statement,
 )
+from core.answering.question import Question, make_prompt
 from core.audio_lm.artefact import AudioLm, open_audio_lm, write_artefact
 from core.audio_lm.batches import Hints
+from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import Bridge, Row, hear, load_language_model, make_model
-from core.audio_lm.store import Store, open_store
 from core.data.instructions import alpaca
 from tests.audio_lm_world import LABELS, WIDTHS, made_up_artefact
 
@@ -45,9 +45,9 @@ def wav(seconds: float, *, level: float = 0.3) -> bytes:
     return buffer.getvalue()
 
 
-def asked(number: int, *, choices: Sequence[str] = OPTIONS, audios: int = 1) -> Asked:
+def asked(number: int, *, choices: Sequence[str] = OPTIONS, audios: int = 1) -> Question:
     question = "Which sound comes first?"
-    return Asked(
+    return Question(
         id=f"scenes:sc{number}",
         prompt=make_prompt(question, choices, style="plain"),
         question=question,
@@ -160,7 +160,7 @@ def test_the_likeliest_option_does_not_depend_on_batch_or_order(hearing: AudioLm
     together = answer(questions)
     assert together == [answer([one])[0] for one in questions]
     turned = [asked(i, choices=OPTIONS[::-1]) for i in range(6)]
-    unseen = [Asked(**{**vars(one), "prompt": one.question}) for one in (*questions, *turned)]
+    unseen = [Question(**{**vars(one), "prompt": one.question}) for one in (*questions, *turned)]
     likeliest = answer(unseen)
     assert likeliest[:6] == likeliest[6:]  # where the prompt does not show the options
 
@@ -185,14 +185,14 @@ def test_hints_change_what_is_likely(root: Path, bridge: Bridge, ears: Any) -> N
 
 
 def test_audios_are_heard_one_after_the_other() -> None:
-    one = Asked(id="x", prompt="", question="", choices=(), audios=(wav(1.0), wav(0.5, level=0.1)))
+    one = Question(id="x", prompt="", question="", choices=(), audios=(wav(1.0), wav(0.5, level=0.1)))
     [stream] = one_stream([one], sample_rate=RATE)
     assert len(stream) == round(2.0 * RATE)
     assert not stream[RATE + 10 : RATE + RATE // 2 - 10].any()
     assert stream[:RATE].max() == pytest.approx(0.3, abs=1e-3)
     assert stream[-RATE // 4 :].max() == pytest.approx(0.1, abs=1e-3)
     with pytest.raises(AnsweringError, match="y has no audio"):
-        one_stream([one, Asked(id="y", prompt="", question="", choices=(), audios=())], sample_rate=RATE)
+        one_stream([one, Question(id="y", prompt="", question="", choices=(), audios=())], sample_rate=RATE)
 
 
 class Towers(SimpleNamespace):
@@ -215,12 +215,12 @@ def test_a_clap_takes_the_option_nearest_to_the_audio() -> None:
     answer = clap_answer(towers, statement=plain_statement)  # type: ignore[arg-type]
     options = ("a siren", "the rain", "a dog")
     questions = [
-        Asked(id=str(s), prompt="", question="Which?", choices=options, audios=(wav(s + 0.5),))
+        Question(id=str(s), prompt="", question="Which?", choices=options, audios=(wav(s + 0.5),))
         for s in range(3)
     ]
     assert answer(questions) == ["the rain", "a dog", "a siren"]
     assert len(towers.texts) == 3  # each different statement once
-    several = Asked(
+    several = Question(
         id="m",
         prompt="",
         question="Which?",
@@ -239,9 +239,9 @@ def test_statements() -> None:
 
 
 def test_a_cascade_reads_descriptions_and_hears_nothing() -> None:
-    seen: list[Asked] = []
+    seen: list[Question] = []
 
-    def note(questions: Sequence[Asked]) -> list[str]:
+    def note(questions: Sequence[Question]) -> list[str]:
         seen.extend(questions)
         return ["the rain"] * len(questions)
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from core.adapters.prefix_lm import Features, Sampling
-from core.answering.asked import Answer, Asked
+from core.answering.question import Answer, Question
 from core.audio.read import read_many
 from core.audio_lm.artefact import AudioLm
 from core.audio_lm.batches import Hints
-from core.audio_lm.ears import Ears
+from core.audio_lm.encoders import Ears
 from core.encoders.trained_clap import TrainedClap
 
 PAUSE = 0.5  # seconds between the audios of a question, for models that hear one stream
@@ -37,7 +37,7 @@ def audio_lm_answer(
     """
     listen = listener(model, ears)
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         return model.answer(
             [one.prompt for one in asked],
             listen(asked),
@@ -51,7 +51,7 @@ def audio_lm_answer(
     return answer
 
 
-def listener(model: AudioLm, ears: Ears | None) -> Callable[[Sequence[Asked]], dict[str, Features]]:
+def listener(model: AudioLm, ears: Ears | None) -> Callable[[Sequence[Question]], dict[str, Features]]:
     """What a row hears of a batch of questions (encoder -> features); nothing for one that does not hear.
 
     Raises AnsweringError for a row that hears and has no ears.
@@ -86,7 +86,7 @@ def clap_answer(clap: TrainedClap, *, statement: Statement) -> Answer:
     question: an encoder cannot abstain. Raises AnsweringError for questions without options or audio.
     """
 
-    def answer(asked: Sequence[Asked]) -> list[str]:
+    def answer(asked: Sequence[Question]) -> list[str]:
         if lost := [one.id for one in asked if not one.choices or not one.audios]:
             raise AnsweringError(
                 f"{lost[0]}: an encoder compares audio with options, and one of them is missing"
@@ -111,7 +111,7 @@ def clap_answer(clap: TrainedClap, *, statement: Statement) -> Answer:
     return answer
 
 
-def one_stream(asked: Sequence[Asked], *, sample_rate: int) -> list[np.ndarray]:
+def one_stream(asked: Sequence[Question], *, sample_rate: int) -> list[np.ndarray]:
     """One waveform a question: its audios one after the other, `PAUSE` seconds of silence between them."""
     if lost := [one.id for one in asked if not one.audios]:
         raise AnsweringError(f"{lost[0]} has no audio, and this model answers about what it hears")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.adapters.prefix_lm import Features
-from core.audio_lm.store import StoreError, open_store, write_set
+from core.audio_lm.features import StoreError, open_store, write_set
 
 Noise = Callable[[tuple[int, ...]], torch.Tensor]
 

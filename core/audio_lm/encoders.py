@@ -14,7 +14,7 @@ import torch
 
 from core.adapters.prefix_lm import Features
 from core.audio.mel import KaldiFbank, WhisperMel
-from core.audio_lm.store import SetWriter, write_set
+from core.audio_lm.features import SetWriter, write_set
 from core.encoders.ast import AstEncoder, LongAudio, encode_long, load_ast, read_fbank
 from core.encoders.trained_clap import TrainedClap, open_clap
 from core.encoders.whisper import WhisperFeatures, hear_long, load_whisper, read_whisper_mel

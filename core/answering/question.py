@@ -10,7 +10,7 @@ PromptStyle = Literal["public", "letters", "plain"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Question:
     """One question. `prompt` is the whole text, `choices` the options in the order shown there.
 
     audios: encoded files, in the order they are heard; none for a question in text alone.
@@ -24,7 +24,7 @@ class Asked:
 
 
 # One output an item, in their order; "" says nothing. Whatever it raises is the harness's to count.
-Answer: TypeAlias = Callable[[Sequence[Asked]], list[str]]
+Answer: TypeAlias = Callable[[Sequence[Question]], list[str]]
 
 
 def make_prompt(question: str, choices: Sequence[str], *, style: PromptStyle) -> str:
