@@ -27,7 +27,7 @@ from core.foundations.language_model import (
     train_tokenizer,
 )
 from core.foundations.public import card_of, record_trained, resolve
-from core.run.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
 from core.scenes.bank import read_bank
 from core.scenes.captions import phrase_book
@@ -80,12 +80,7 @@ def language_model(config: Config, *, context: Context) -> None:
             "language_model: name a checkpoint, or say in `training` how to train one"
         )
     bank_folder = context.path("bank")
-    identity = fingerprint(
-        context.root,
-        config=asdict(config),
-        inputs=[bank_folder / "bank.json"],
-        code=imported_files(__file__),
-    )
+    identity = run_identity(context, config=asdict(config))
     if open_folder(out, identity):
         print(f"{out} is complete")
         return

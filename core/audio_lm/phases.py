@@ -14,12 +14,12 @@ from typing import Any, Literal
 from core.adapters.prefix_lm import AudioPrefixLM, load_trained, save_trained
 from core.audio_lm.artefact import Artefact, read_artefact, write_artefact
 from core.audio_lm.batches import Hints, Mix, check_lengths, instruction_batches, read_mix
-from core.audio_lm.encoders import HEARING, read_hearing
+from core.audio_lm.encoders import read_hearing
 from core.audio_lm.features import open_store, read_truth
 from core.audio_lm.model import Row, encoders_of, load_language_model, make_model
 from core.foundations.public import foundation_path, read_record
-from core.run import hardware as machine
-from core.run.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run import hardware
+from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
 from core.run.tracking import Tracker
 from core.train.loop import BatchSource, fit
@@ -53,7 +53,6 @@ def train_row(
     instructions: Path,
     parent: Path | None,
     qformer: Path | None,
-    code: str,
     context: Context,
     max_tokens: int | None = None,
 ) -> None:
@@ -61,7 +60,7 @@ def train_row(
 
     features: the folder of `core.audio_lm.features`; instructions: that of the files which the mixes name.
     parent: the folder of a row whose last weights are continued; without one a branch `qformer` starts from
-    the file `qformer` and the rest anew. code: `__file__` of the stage. max_tokens: of instruction and
+    the file `qformer` and the rest anew. max_tokens: of instruction and
     answer, in place of the bridge's. A killed run continues in the phase where it was.
     """
     encoders = encoders_of(row)
@@ -86,22 +85,11 @@ def train_row(
     longest = max_tokens or row.bridge.max_tokens
     for seed in seeds:
         folder = context.path("checkpoints", str(context.variant), f"seed{seed}")
-        shared = context.root / "shared_data" / "foundations" / context.profile
-        inputs = [
-            *([parent / f"seed{seed}" / "model.safetensors"] if parent else []),
-            *([fresh] if fresh else []),
-            features / HEARING,
-            shared / "language_model" / "record.json",
-            *(instructions / f"{file}.json" for phase in phases.values() for file in phase.mix),
-            *(features / name / f"{encoder}.npy" for name in sets for encoder in encoders),
-        ]
         settings = {"row": asdict(row), "phases": {n: asdict(p) for n, p in phases.items()}, "seed": seed}
-        identity = fingerprint(
-            context.root,
+        identity = run_identity(
+            context,
             config=settings
             | {"sets": sets, "hints": asdict(hints) if hints else None, "max_tokens": longest},
-            inputs=inputs,
-            code=imported_files(code),
         )
         if open_folder(folder, identity):
             print(f"{context.variant} seed {seed} is complete")
@@ -113,7 +101,7 @@ def train_row(
         model = make_model(row, widths=store.widths(), lm=lm, tokenizer=tokenizer, qformer=fresh)
         if parent:
             load_parent(model, parent / f"seed{seed}", identity=mine)
-        if machine.is_main_process():
+        if hardware.is_main_process():
             write_artefact(folder, artefact)
         files = {
             id(file): file for mix in mixes.values() for file in mix.files
@@ -145,9 +133,9 @@ def train_row(
                     seed=seed,
                     run=run,
                 )
-                if machine.is_main_process():
+                if hardware.is_main_process():
                     save_trained(model, folder / f"{name}.safetensors", identity=mine)
-        if machine.is_main_process():
+        if hardware.is_main_process():
             save_trained(model, folder / "model.safetensors", identity=mine)
             for checkpoint in folder.glob("*/step*"):
                 shutil.rmtree(checkpoint)

@@ -30,7 +30,7 @@ from typing import Any
 
 from core.run import config as configuration
 from core.run.files import write_json
-from core.run.pipeline import Stage, read_pipeline
+from core.run.pipeline import Stage, paper_folder, read_pipeline
 
 REPOSITORY = Path(__file__).resolve().parents[2]  # whose code runs; data may lie under another root
 PACKAGES = ("core", "projects", "shared_data")
@@ -333,7 +333,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if not given.paper:
         parser.error("name a paper, or ask for --graph")
-    from core.run.stage import default_profile, paper_folder
+    from core.run.stage import default_profile
 
     folder = paper_folder(root, given.paper)
     try:

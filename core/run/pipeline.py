@@ -52,6 +52,11 @@ class Stage:
         return f"{self.stage}@{self.variant}" if self.variant else self.stage
 
 
+def paper_folder(root: Path, paper: str) -> Path:
+    """Return projects/<paper>, or shared_data for the paper of that name."""
+    return root / "shared_data" if paper == "shared_data" else root / "projects" / paper
+
+
 def dvc_files(root: Path) -> list[Path]:
     """Every dvc.yaml of the repository: the root's, shared_data's, the papers'."""
     found = [root / "dvc.yaml", root / "shared_data" / "dvc.yaml", *sorted(root.glob("projects/*/dvc.yaml"))]
@@ -104,6 +109,16 @@ def ancestors(stages: tuple[Stage, ...], of: Stage) -> set[Stage]:
                 found.add(writer)
                 todo.append(writer)
     return found
+
+
+def locked_outputs(root: Path) -> dict[str, str]:
+    """Path -> hash of every output that a dvc.lock of the repository records."""
+    outputs: dict[str, str] = {}
+    for lock in [root / "dvc.lock", root / "shared_data" / "dvc.lock", *root.glob("projects/*/dvc.lock")]:
+        if lock.is_file():
+            for stage in (_yaml(lock).get("stages") or {}).values():
+                outputs |= {out["path"]: str(out.get("md5", "")) for out in stage.get("outs") or []}
+    return outputs
 
 
 def overlap(one: str, other: str) -> bool:

@@ -23,8 +23,8 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from core.run import config as configuration
-from core.run import hardware as machine
-from core.run import provenance, tracking
+from core.run import hardware, provenance, tracking
+from core.run.pipeline import paper_folder
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -44,6 +44,11 @@ class Context:
     root: Path
     tracker: tracking.Tracker
     seed: int
+
+    @property
+    def module(self) -> str:
+        """The stage's dotted name."""
+        return f"{'' if self.paper == 'shared_data' else 'projects.'}{self.paper}.{self.stage}"
 
     @property
     def folder(self) -> Path:
@@ -82,7 +87,7 @@ def run(stage_function: Callable[..., None], schema: type[Any], argv: list[str] 
             _run(stage_function, schema, paper, stage, module, root, arguments.variant, arguments.profile)
         except KeyboardInterrupt as stop:  # Stopped, or TrainingStopped with a checkpoint written
             number = getattr(stop, "number", signal.SIGINT)
-            if machine.is_main_process():
+            if hardware.is_main_process():
                 cause, seconds = signal.Signals(number).name, time.monotonic() - began
                 _say(
                     f"{stage} stopped by {cause} after {seconds:.0f} s. "
@@ -110,10 +115,10 @@ def _run(
     path = paper_folder(root, paper) / "conf" / f"{profile}.yaml"
     config = configuration.load(schema, path=path, stage=stage, variant=variant)
     seed = int(getattr(config, "seed", 0))
-    threads = machine.limit_threads()
+    threads = hardware.limit_threads()
     seed_all(seed)
     tracker = tracking.off()
-    if machine.is_main_process():
+    if hardware.is_main_process():
         tracker = tracking.open_run(
             root=root,
             experiment=paper,
@@ -125,10 +130,10 @@ def _run(
                 "stage": stage,
                 "variant": variant or "",
                 "dvc.stage": provenance.dvc_stage(),
-                "device": machine.device(),
+                "device": hardware.device(),
                 "threads": threads,
                 "seed": seed,
-                "data.hash": provenance.data_hash(root, module=module, profile=profile, variant=variant),
+                "data.hash": provenance.data_hash(root, deps=_deps(root, module, profile, variant)),
                 "mlflow.source.name": module,
             },
         )
@@ -143,15 +148,28 @@ def _run(
         status = "KILLED"
         raise
     finally:
-        used = {"wall_seconds": time.monotonic() - began, **machine.peak_memory()}
+        used = {"wall_seconds": time.monotonic() - began, **hardware.peak_memory()}
         tracker.log_metrics(used)
-        tracker.set_tags({"device": machine.device()})
+        tracker.set_tags({"device": hardware.device()})
         # After a signal the machine may be about to go: what cannot be sent at once goes to the pending file.
         tracker.end(status, timeout=3.0 if status == "KILLED" else tracking.CLOSE_TIMEOUT)
-        if machine.is_main_process():
+        if hardware.is_main_process():
             name = f"{stage} {variant}" if variant else stage
             seconds, memory = used["wall_seconds"], used["peak_memory_gib"]
             _say(f"{name}: {status.lower()}, {seconds:.1f} s, {memory:.2f} GiB at most")
+
+
+def _deps(root: Path, module: str, profile: str, variant: str | None) -> list[str]:
+    """What DVC's stage of this module and variant reads; nothing where no dvc.yaml can be read."""
+    from core.run.pipeline import PipelineError, read_pipelines
+
+    try:
+        stages = read_pipelines(root, profile=profile)
+    except PipelineError:  # provenance is told where it can be; it never stops a run
+        return []
+    return [
+        dep for stage in stages if (stage.module, stage.variant) == (module, variant) for dep in stage.deps
+    ]
 
 
 def seed_all(seed: int) -> None:
@@ -180,11 +198,6 @@ def default_profile(root: Path) -> str:
     return str(content["profile"])
 
 
-def paper_folder(root: Path, paper: str) -> Path:
-    """Return projects/<paper>, or shared_data for the paper of that name."""
-    return root / "shared_data" if paper == "shared_data" else root / "projects" / paper
-
-
 def progress(
     iterable: Iterable[T], *, total: int | None = None, desc: str = "", unit: str = "it"
 ) -> Iterator[T]:
@@ -192,7 +205,7 @@ def progress(
 
     A bar on a terminal; elsewhere (DVC, CI, a log file) one plain line every PLAIN_PROGRESS_EVERY seconds.
     """
-    if not machine.is_main_process():
+    if not hardware.is_main_process():
         yield from iterable
     elif sys.stderr.isatty():
         from tqdm import tqdm

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from core.run import hardware as machine
+from core.run import hardware
 from core.run.outbox import Operation, Outbox, locked, settle_pending, take_pending
 
 SYSTEM_EVERY = 10.0  # seconds between two samples of processor and memory
@@ -135,10 +135,10 @@ class Tracker:
 
     def _sample(self, every: float) -> None:
         step = 0
-        machine.load()  # the first reading of processor use is always 0
+        hardware.load()  # the first reading of processor use is always 0
         while True:
             ended = self._ended.wait(every)
-            self.log_metrics(machine.load(), step)
+            self.log_metrics(hardware.load(), step)
             step += 1
             if ended:
                 return

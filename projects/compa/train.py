@@ -27,7 +27,7 @@ from core.encoders.clap_folder import Shape, make_front_end, make_model, read_sh
 from core.losses.contrastive import Masking
 from core.metrics.compa import compa_scores
 from core.metrics.retrieval import retrieval_ranks, retrieval_scores
-from core.run.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
 from core.scenes.bank import Bank, read_bank
 from core.scenes.comparisons import compa_order
@@ -85,23 +85,10 @@ def train(config: Config, *, context: Context) -> None:
         positives_as=config.positives_as,
         gather=config.gather,
     )
-    # The start weights can be the same with another tokenizer or front end, so these count as well.
-    shared = context.root / "shared_data"
-    inputs = [
-        context.path("checkpoints", "init", "shape.json"),
-        context.path("checkpoints", "init", "tokenizer.json"),
-        shared / "bank" / context.profile / "bank.json",
-        *(shared / "datasets" / context.profile / name / "info.json" for name in config.train_sets),
-    ]
     for seed in config.seeds:
         folder = context.path("checkpoints", str(context.variant), f"seed{seed}")
         start = weights_of(context.path("checkpoints"), config.parent, seed)
-        identity = fingerprint(
-            context.root,
-            config=asdict(config) | {"seeds": seed},
-            inputs=[start, *inputs],
-            code=imported_files(__file__),
-        )
+        identity = run_identity(context, config=asdict(config) | {"seeds": seed})
         if open_folder(folder, identity):
             print(f"{context.variant} seed {seed} is complete")
             continue

@@ -28,7 +28,7 @@ from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import QFormerBranch, load_language_model
 from core.foundations.public import foundation_path
 from core.losses.bridging import bridging_losses
-from core.run.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
 from core.train.checkpoints import load_model, save_model
 from core.train.loop import fit
@@ -65,18 +65,7 @@ def pretrain(config: Config, *, context: Context) -> None:
     words = AutoTokenizer.from_pretrained(tower, local_files_only=True)
     shape = replace(config.shape, feature_size=store.widths()["ast"], vocab_size=len(words))
     out = context.path("checkpoints", "pretrain")
-    inputs = [
-        folder / "captions.json",
-        *(context.path("data", "features", name, "ast.npy") for name in config.sets),
-        context.root / "shared_data" / "foundations" / context.profile / "text_tower" / "record.json",
-        context.root / "shared_data" / "foundations" / context.profile / "language_model" / "record.json",
-    ]
-    identity = fingerprint(
-        context.root,
-        config=asdict(config),
-        inputs=inputs,
-        code=imported_files(__file__),
-    )
+    identity = run_identity(context, config=asdict(config))
     if open_folder(out, identity):
         print(f"{out} is complete")
         return

@@ -39,7 +39,6 @@ def train(config: Config, *, context: Context) -> None:
         instructions=context.path("data", "instructions"),
         parent=None,
         qformer=context.path("checkpoints", "pretrain", "generative.safetensors"),
-        code=__file__,
         context=context,
     )
 

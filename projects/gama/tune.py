@@ -41,7 +41,6 @@ def tune(config: Config, *, context: Context) -> None:
         instructions=context.path("data", "instructions"),
         parent=context.path("checkpoints", config.parent),
         qformer=None,
-        code=__file__,
         context=context,
     )
 

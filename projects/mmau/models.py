@@ -140,28 +140,6 @@ def why_not(config: Config, context: Context) -> str:
     return ""
 
 
-def inputs_of(config: Config, context: Context) -> list[Path]:
-    """The files that decide what a variant answers, beside the exams' own."""
-    shared = context.root / "shared_data" / "datasets" / context.profile
-    files = [shared / "mmau" / "info.json", shared / "mmau_pro" / "info.json"]
-    if config.kind in ("audio_lm", "reader"):
-        row = context.root / config.folder / f"seed{config.seed}"
-        files += [row / "artefact.json", row / "model.safetensors"]
-    if config.kind == "lalm":  # weights of many GB are told by name and size, see `sizes_of`
-        files += sorted((context.root / config.folder).glob("*.json"))
-    if config.kind == "clap":
-        base = context.root / config.folder
-        files += [
-            base / "init" / "shape.json",
-            base / config.variant_name / f"seed{config.seed}" / "model.safetensors",
-        ]
-    if config.kind in ("reader", "reading_endpoint"):
-        gold = context.path("predictions", "gold")
-        files += [gold / "mmau.facts.jsonl"]
-        files += [context.path("predictions", "descriptions", f"{name}.jsonl") for name in config.conditions]
-    return files
-
-
 def sizes_of(config: Config, context: Context) -> dict[str, int]:
     """The files of a checkpoint and their sizes in bytes; its outputs carry checksums (`Lalm.identity`)."""
     if config.kind != "lalm":

@@ -43,7 +43,6 @@ def train(config: Config, *, context: Context) -> None:
         instructions=data / "instructions",
         parent=None,
         qformer=None,
-        code=__file__,
         context=context,
         max_tokens=config.max_tokens,
     )
