@@ -6,8 +6,8 @@
 Every dvc.yaml has a stage `code` that runs the first form; each other stage depends on its own file. A file
 holds the hash of every module that the stage imports, directly or not, with comments, docstrings and blank
 lines left out; the versions of the libraries among its imports; and the stage's resolved configuration.
-So a comment makes nothing stale, and a constant, a schedule or a new torch exactly what uses it. The modules in NEUTRAL
-only watch a stage and are left out.
+So a comment makes nothing stale, and a constant, a schedule or a new torch exactly what uses it. The modules
+in NEUTRAL only watch a stage and are left out.
 """
 
 from __future__ import annotations
@@ -182,7 +182,8 @@ def _module(path: Path, changed: int) -> _Module:
 
 @cache
 def _remembered() -> dict[str, list[Any]]:
-    """Path -> time of change, hash, imports, of earlier processes: to tokenize the repository takes seconds."""
+    """Path -> time of change, hash, imports, of earlier processes: to tokenize the repository takes
+    seconds."""
     return _read(_MEMORY)
 
 
@@ -219,7 +220,8 @@ def _file(module: str, root: Path) -> Path | None:
 
 @cache
 def _version(distribution: str, root: Path) -> str:
-    """The versions that constraints.txt pins (one for each range of Pythons), or the installed one if it is another."""
+    """The versions that constraints.txt pins (one for each range of Pythons), or the installed one if it is
+    another."""
     pinned = _pins(root).get(distribution, [])
     try:
         installed = metadata.version(distribution).partition("+")[0]  # 2.12.0+cpu is 2.12.0
@@ -294,7 +296,8 @@ def digest(made: Mapping[str, Any]) -> str:
 
 
 def rooms(root: Path) -> Counter[tuple[str, str]]:
-    """(room, room) -> imports between them; a room is core.<folder>, a paper, shared_data or shared_data.world."""
+    """(room, room) -> imports between them; a room is core.<folder>, a paper, shared_data or
+    shared_data.world."""
 
     def room(module: str) -> str:
         parts = module.split(".")

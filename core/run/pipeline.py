@@ -26,7 +26,8 @@ class PipelineError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage; deps and outs are relative to the repository's root. paper: "" for the root's own dvc.yaml."""
+    """One stage; deps and outs are relative to the repository's root. paper: "" for the root's own
+    dvc.yaml."""
 
     file: str
     name: str  # with its item: train@gama

@@ -35,7 +35,8 @@ def run_identity(context: Context, *, config: Mapping[str, Any]) -> str:
 
 
 def declared_inputs(context: Context) -> tuple[str, ...]:
-    """What the stage reads, relative to the root; for a variant that no dvc.yaml names, what all others read."""
+    """What the stage reads, relative to the root; for a variant that no dvc.yaml names, what all others
+    read."""
     file = paper_folder(REPOSITORY, context.paper) / "dvc.yaml"
     if not file.is_file():
         return ()

@@ -26,19 +26,21 @@ from core.run.stage import Context, progress
 from core.scenes.bank import Bank, read_bank
 from core.scenes.captions import CARRIERS, NOISY, PAPER, QUIET, TRAIN, draw_wording, phrase_book, write
 from core.scenes.draw import SceneSource, voice_attributes
+from projects.compa.sets import EvalSet
 
 AUDIO = ("pair_audio", "reversed_audio", "triplet_audio", "audio")
 
 
 @dataclass(frozen=True)
 class Config:
-    """test_sets: names under shared_data/datasets; train_sets: official data sets that training reads.
+    """sets: those of rows.yaml, under shared_data/datasets; train_sets: official data sets that training
+    reads.
 
     tokenizer: "grammar" trains one on captions of training scenes, anything else is the folder of a public
     tokenizer (tokenizer.json), such as shared_data/raw/checkpoints/google--flan-t5-large.
     """
 
-    test_sets: tuple[str, ...]
+    sets: dict[str, EvalSet]
     front_end: FrontEnd = field(default_factory=FrontEnd)
     train_sets: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()  # of the bank; empty is all
@@ -54,7 +56,7 @@ class Config:
 def prepare(config: Config, *, context: Context) -> None:
     """Check the splits, make the tokenizer, and analyse the test audio."""
     shared = context.root / "shared_data"
-    sets = {name: shared / "datasets" / context.profile / name for name in config.test_sets}
+    sets = {name: shared / "datasets" / context.profile / name for name in config.sets}
     out = context.path("data")
     bank = read_bank(shared / "bank" / context.profile, splits=["train", "valid"]).only(config.labels)
     report = contamination(bank, sets, shared, config, profile=context.profile)

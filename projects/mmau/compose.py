@@ -23,13 +23,14 @@ from core.audio_lm.features import write_set
 from core.data.instructions import Instruction, write_instructions
 from core.run.files import write_json, write_text_atomic
 from core.run.stage import Context
+from projects.mmau.gold import gama_row
 
 TOLD = "told"  # the set of features
 
 
 @dataclass(frozen=True)
 class Config:
-    """artefact: a row of GAMA, from the repository's root, beside whose encoders the reader stands. untold:
+    """artefact: the row of GAMA beside whose encoders the reader stands. untold:
     share of the items whose description is left out, so that the reader also learns to guess.
     """
 
@@ -47,7 +48,7 @@ def compose(config: Config, *, context: Context) -> None:
     (out / "not_run.txt").unlink(missing_ok=True)
     items = list(read_items(config, context))
     write_instructions(out / "instructions" / "reading.json", items)
-    write_json(out / "features" / HEARING, asdict(read_artefact(context.root / config.artefact).hearing))
+    write_json(out / "features" / HEARING, asdict(read_artefact(gama_row(config.artefact, context)).hearing))
     write_json(out / "features" / "labels.json", [])
     with write_set(out / "features" / TOLD, ["tags"]) as writer:
         # a reader looks at no features, but whatever an instruction names must be in the store

@@ -31,7 +31,7 @@ from core.run.files import write_text_atomic
 from core.run.stage import Context, progress
 from core.scenes.bank import read_names
 from projects.mmau import talk
-from projects.mmau.gold import dataset_folder, read_texts, write_lines
+from projects.mmau.gold import dataset_folder, gama_row, read_texts, write_lines
 from projects.mmau.recognise import RATE, RecogniserMissingError, spoken
 from projects.mmau.recognise import why_absent as why_deaf
 
@@ -44,7 +44,7 @@ class DescribeError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """artefact: the row whose ears give tags (and whose captions are told), from the repository's root.
+    """artefact: the row of GAMA whose encoders give tags (and whose captions are told).
 
     threshold, limit: of tags. learn: recordings of the split train that voices are learnt from. common_words:
     of the general language model that the recogniser knows beside the split's own. workers: processes that
@@ -152,7 +152,9 @@ def _sounds(config: Config, items: Sequence[Item], *, context: Context) -> Itera
         return
     strong = config.level == "strong"
     names = read_names(context.root / "shared_data" / "bank" / context.profile)
-    hearer = hear.open_hearer(context.root / config.artefact, root=context.root, names=names, captions=strong)
+    hearer = hear.open_hearer(
+        gama_row(config.artefact, context), root=context.root, names=names, captions=strong
+    )
     rate = hearer.ears.sample_rate
     starts = range(0, len(wanted), config.batch_size)
     for first in progress(starts, desc="hear sound and music", unit="batch"):

@@ -68,6 +68,11 @@ def dataset_folder(context: Context, name: str) -> Path:
     return context.root / "shared_data" / "datasets" / context.profile / name
 
 
+def gama_row(name: str, context: Context) -> Path:
+    """The folder of a row that GAMA trained: its first seed."""
+    return context.root / "projects" / "gama" / "checkpoints" / context.profile / name / "seed0"
+
+
 def require_exam(folder: Path, context: Context) -> None:
     """Raise FileNotFoundError where there is no exam, with what makes it, or why this profile has none."""
     if reason := why_absent(folder):

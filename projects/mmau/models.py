@@ -37,9 +37,9 @@ class Config:
     """kind: what answers.
 
     control   conditions: random, first, longest, most_frequent
-    audio_lm  folder: a trained row's, with seed<n>/ in it; conditions: own, noise, other, none
-    clap      folder: CompA's checkpoints; variant_name: of them; conditions as audio_lm
-    reader    folder: a row that hears nothing; conditions: the descriptions it reads (stage `describe`),
+    audio_lm  GAMA's row of the variant's name; conditions: own, noise, other, none
+    clap      CompA's model of the variant's name; conditions as audio_lm
+    reader    a row of ours that hears nothing; conditions: the descriptions it reads (stage `describe`),
               "truth" (what is true of the audio) and "nothing"
     lalm      folder: a checkpoint of transformers; conditions as audio_lm
     endpoint  a model that hears behind an endpoint; conditions as audio_lm
@@ -47,14 +47,13 @@ class Config:
 
     decode: of audio_lm and reader: free words after question and options ("own.jsonl"); the option that is
     likeliest after the question alone ("own_likelihood.jsonl"). shuffles: how often an item is asked with its
-    options in another order; the majority decides.
+    options in another order; the majority decides. folder: of another row or checkpoint, from the root.
     pro: whether mmau_pro is asked too. without: why the variant does not run in this profile.
     """
 
     kind: Kind
     conditions: tuple[str, ...]
     folder: str = ""
-    variant_name: str = ""
     seed: int = 0
     split: str = "test-mini"
     shuffles: int = 1
@@ -82,21 +81,20 @@ def open_model(
     config: Config, condition: str, decode: Decode, exam: Sequence[ChoiceItem], *, context: Context
 ) -> Opened:
     """The model of a variant under one condition."""
-    folder = context.root / config.folder
+    place = place_of(config, context)
+    folder = context.root / place
     if config.kind == "control":
         golds = [(one.answer, one.choices) for one in exam]
         picked = controls.named(condition, seed=config.seed, golds=golds)
         return Opened(picked, {"control": condition, "seed": config.seed})
     if config.kind == "clap":
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        clap = open_clap(folder, config.variant_name, config.seed, device=device)
+        clap = open_clap(folder.parent, folder.name, config.seed, device=device)
         nearest = clap_answer(clap, statement=STATEMENTS[config.statement])
-        return Opened(
-            nearest, {"clap": config.variant_name, "seed": config.seed, "statement": config.statement}
-        )
+        return Opened(nearest, {"clap": place, "seed": config.seed, "statement": config.statement})
     if config.kind in ("audio_lm", "reader"):
         model, ears = opened_row(folder / f"seed{config.seed}", context.root)
-        told: dict[str, Any] = {config.kind: config.folder, "seed": config.seed, "decode": decode}
+        told: dict[str, Any] = {config.kind: place, "seed": config.seed, "decode": decode}
         if config.kind == "audio_lm":
             return Opened(listening(model, ears, decode, max_new_tokens=config.max_new_tokens), told)
         reader = reading(model, decode, max_new_tokens=config.max_new_tokens)
@@ -122,6 +120,15 @@ def open_model(
     if config.kind == "reading_endpoint":
         asking = cascade_answer(descriptions(condition, exam, context), asking)
     return Opened(asking, {"chat": dict(chat.identity), "instruction": config.instruction})
+
+
+def place_of(config: Config, context: Context) -> str:
+    """Where the variant's weights lie, from the root: those of a paper's own model of its name, or
+    `folder`."""
+    trained = {"audio_lm": "gama", "clap": "compa", "reader": "mmau"}
+    if config.folder or config.kind not in trained:
+        return config.folder
+    return f"projects/{trained[config.kind]}/checkpoints/{context.profile}/{context.variant}"
 
 
 def why_not(config: Config, context: Context) -> str:
