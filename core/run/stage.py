@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from core.run import config as configuration
 from core.run import hardware as machine
-from core.run import provenance, tracking
+from core.run import provenance, strict_yaml, tracking
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -107,8 +107,8 @@ def _run(
     profile: str | None,
 ) -> None:
     profile = profile or default_profile(root)
-    path = paper_folder(root, paper) / "conf" / f"{profile}.yaml"
-    config = configuration.load(schema, path=path, stage=stage, variant=variant)
+    folder = paper_folder(root, paper)
+    config = configuration.load(schema, folder=folder, profile=profile, stage=stage, variant=variant)
     seed = int(getattr(config, "seed", 0))
     threads = machine.limit_threads()
     seed_all(seed)
@@ -168,12 +168,10 @@ def seed_all(seed: int) -> None:
 
 def default_profile(root: Path) -> str:
     """Return the `profile` of params.yaml. Raises ConfigError."""
-    import yaml
-
     path = root / "params.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        content = strict_yaml.read(path)
+    except OSError as error:
         raise configuration.ConfigError(f"{path}: not readable: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("profile"), str):
         raise configuration.ConfigError(f"{path}: expected a line such as 'profile: mini'")
