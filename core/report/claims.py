@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from core.metrics.bootstrap import Effect, bootstrap_means, dataset_seed, effect_of
 from core.report.cells import Cell, Items
-from core.report.paper import Paper, PaperError, Reported, check_keys, load_yaml, nearest
+from core.report.paper import Paper, PaperError, Reported, checked, load_yaml
+from core.run.strict_yaml import nearest
 
 Kind = Literal["greater", "not_worse", "equivalent"]
 Verdict = Literal["holds", "does not hold", "undecided", "not tested"]
@@ -69,12 +70,21 @@ def read_claims(folder: Path, *, paper: Paper) -> tuple[Claim, ...]:
     raw = load_yaml(path)
     if not isinstance(raw, list):
         raise PaperError(f"{path}: expected a list of claims, found {type(raw).__name__}")
-    claims = tuple(_claim(entry, paper=paper, where=f"{path}: claim {i + 1}") for i, entry in enumerate(raw))
-    ids = [claim.id for claim in claims]
-    for name in ids:
-        if ids.count(name) > 1:
-            raise PaperError(f"{path}: the id {name!r} is given twice")
-    return claims
+    claims: dict[str, Claim] = {}
+    problems = []
+    for number, entry in enumerate(raw, 1):
+        name = entry.get("id", "no id") if isinstance(entry, dict) else "no id"
+        try:
+            claim = _claim(entry, paper=paper, where=f"{path}: claim {number} ({name})")
+        except PaperError as error:
+            problems.append(str(error))
+            continue
+        if claim.id in claims:
+            problems.append(f"{path}: the id '{claim.id}' is given twice")
+        claims[claim.id] = claim
+    if problems:
+        raise PaperError("\n".join(problems))
+    return tuple(claims.values())
 
 
 def check_claim(claim: Claim, *, cells: Mapping[Key, Cell], items: Mapping[Key, Items]) -> Outcome:
@@ -200,20 +210,31 @@ def _with_p(effect: Effect, p: float) -> Effect:
     return Effect(effect=effect.effect, low=effect.low, high=effect.high, p=p)
 
 
-def _claim(entry: object, *, paper: Paper, where: str) -> Claim:
-    if not isinstance(entry, Mapping):
-        raise PaperError(f"{where}: expected a mapping, found {type(entry).__name__}")
-    where = f"{where} ({entry.get('id', 'no id')})"
-    sides: dict[str, Any] = {}
-    flat = dict(entry)
-    comparison = flat.pop("comparison", None)
-    if not isinstance(comparison, Mapping):
-        raise PaperError(f"{where}: key 'comparison' must hold kind, left and right")
-    flat.update(comparison)
-    values = check_keys(flat, Claim, where=where)
-    for name in ("left", "right"):
-        sides[name] = Side(**check_keys(values[name], Side, where=f"{where}: {name}"))
-    claim = Claim(**{**values, **sides})
+@dataclass(frozen=True, kw_only=True)
+class _Comparison:
+    kind: Kind
+    left: Side
+    right: Side
+    margin: float = 0.0
+    why_margin: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """A claim as claims.yaml writes it."""
+
+    id: str
+    text: str
+    source: str
+    table: str
+    comparison: _Comparison
+
+
+def _claim(raw: object, *, paper: Paper, where: str) -> Claim:
+    entry = checked(_Entry, raw, where=where)
+    claim = Claim(
+        id=entry.id, text=entry.text, source=entry.source, table=entry.table, **vars(entry.comparison)
+    )
     if claim.table not in paper.tables:
         raise PaperError(f"{where}: unknown table {claim.table!r}{nearest(claim.table, paper.tables)}")
     table = paper.tables[claim.table]

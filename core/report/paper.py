@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import math
-import re
-from collections.abc import Hashable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal, TypeVar
 
-import yaml
+from core.run.strict_yaml import ConfigError, check, is_key, nearest, read
 
+T = TypeVar("T")
 Status = Literal["built", "planned"]
 REPORTED_HEADER = ("table", "row", "column", "value", "source", "std")
-_KEY = re.compile(r"[a-z][a-z0-9_]*")
 
 
-class PaperError(ValueError):
-    """paper.yaml or reported.csv is wrong; the message names the file and the key or the line."""
+class PaperError(ConfigError):
+    """paper.yaml, claims.yaml or reported.csv is wrong; the message names the file and the key or line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +56,25 @@ class Table:
     cells_from: str | None = None
     """Another table of the paper whose results fill this one too (the same numbers printed twice)."""
 
+    def __post_init__(self) -> None:
+        if not self.columns or not self.rows:
+            raise ValueError("a table needs at least one row and one column")
+        _check_names("columns", self.columns)
+        _check_names("rows", self.rows)
+        plain = [name for name, column in self.columns.items() if not column.average_of]
+        for name, column in self.columns.items():
+            for part in column.average_of:
+                if part not in plain:
+                    raise ValueError(
+                        f"columns.{name}: average_of names '{part}', which is no column with numbers "
+                        f"of its own{nearest(part, plain)}"
+                    )
+
 
 @dataclass(frozen=True, kw_only=True)
-class Paper:
-    """What paper.yaml says; `key` is the name of the paper's folder."""
+class Sheet:
+    """What paper.yaml says."""
 
-    key: str
     title: str
     name: str
     venue: str
@@ -77,6 +87,29 @@ class Paper:
     checkpoints: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     note: str = ""
+
+    def __post_init__(self) -> None:
+        _check_names("tables", self.tables)
+        for name, table in self.tables.items():
+            of = table.cells_from
+            if of is not None and (of not in self.tables or of == name):
+                others = [other for other in self.tables if other != name]
+                raise ValueError(
+                    f"tables.{name}: cells_from is '{of}', not another table{nearest(of, others)}"
+                )
+            for key, row in table.rows.items():
+                if self.status == "built" and row.variant is row.derived is row.not_run is None:
+                    raise ValueError(
+                        f"tables.{name}.rows.{key} says neither `variant`, `derived` nor `not_run`: "
+                        "name the variant that fills it, or give the reason why nothing does"
+                    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper(Sheet):
+    """A paper.yaml and the name of the folder that it stands in, `key`."""
+
+    key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,30 +137,8 @@ def read_paper(folder: Path) -> Paper:
 
 
 def parse_paper(raw: object, *, key: str, where: str) -> Paper:
-    """Build a Paper from parsed YAML; `where` starts error messages. Unknown and missing keys are errors."""
-    values = check_keys(raw, Paper, where=where, leave_out=("key",))
-    tables = _mapping(values.pop("tables"), f"{where}: tables")
-    paper = Paper(
-        key=key,
-        tables={_key(name, where): _table(t, where=f"{where}: tables.{name}") for name, t in tables.items()},
-        **values,
-    )
-    for name, table in paper.tables.items():
-        if table.cells_from is not None and (
-            table.cells_from not in paper.tables or table.cells_from == name
-        ):
-            raise PaperError(
-                f"{where}: tables.{name}: cells_from is {table.cells_from!r}, not another table"
-                f"{nearest(table.cells_from, paper.tables)}"
-            )
-        if paper.status == "built":
-            for row_key, row in table.rows.items():
-                if row.variant is None and row.derived is None and row.not_run is None:
-                    raise PaperError(
-                        f"{where}: tables.{name}.rows.{row_key} says neither `variant`, `derived` nor "
-                        "`not_run`: name the variant that fills it, or give the reason why nothing does"
-                    )
-    return paper
+    """Build a Paper from parsed YAML; `where` starts error messages. Raises PaperError."""
+    return Paper(key=key, **vars(checked(Sheet, raw, where=where)))
 
 
 def read_reported(folder: Path, *, paper: Paper) -> tuple[Reported, ...]:
@@ -139,87 +150,48 @@ def read_reported(folder: Path, *, paper: Paper) -> tuple[Reported, ...]:
     path = folder / "reported.csv"
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: give it the header {','.join(REPORTED_HEADER)}")
-    seen: dict[tuple[str, str, str], int] = {}
-    out: list[Reported] = []
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, strict=True)
-        header = tuple(reader.fieldnames or ())
-        if header not in (REPORTED_HEADER, REPORTED_HEADER[:-1]):
-            raise PaperError(
-                f"{path}, line 1: header is {','.join(header)}; it must be {','.join(REPORTED_HEADER)}"
-            )
-        for record in reader:
-            line = f"{path}, line {reader.line_num}"
-            if None in record or None in record.values():
-                raise PaperError(f"{line}: expected {len(header)} fields; quote a source that holds a comma")
-            item = _reported(record, paper=paper, line=line)
-            cell = (item.table, item.row, item.column)
-            if cell in seen:
-                raise PaperError(f"{line}: {'/'.join(cell)} was already given on line {seen[cell]}; keep one")
-            seen[cell] = reader.line_num
-            out.append(item)
-    return tuple(out)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet marks the bytes
+            return _reported_rows(csv.DictReader(file, strict=True), paper=paper, path=path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise PaperError(f"{path} does not read as CSV in UTF-8; save it as that ({error})") from error
 
 
 def load_yaml(path: Path) -> object:
-    """Parse YAML; a key given twice is an error (PyYAML would silently keep the last one)."""
+    """Parse YAML as `core.run.strict_yaml.read` does. Raises PaperError."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except yaml.YAMLError as error:
-        raise PaperError(f"{path} is not valid YAML: {error}") from error
+        return read(path)
+    except ConfigError as error:
+        raise PaperError(str(error)) from error
 
 
-def check_keys(
-    raw: object, schema: type[Any], *, where: str, leave_out: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """Check a YAML mapping against a dataclass: unknown, missing and mistyped keys are PaperErrors.
-
-    Checks scalars, optional scalars, literals and lists of strings (which come back as tuples); mappings and
-    nested dataclasses are left to the caller.
-    """
-    given = _mapping(raw, where)
-    known = {f.name: f for f in fields(schema) if f.name not in leave_out}
-    hints = get_type_hints(schema)
-    for name in given:
-        if name not in known:
-            raise PaperError(f"{where}: unknown key {name!r}{nearest(str(name), known)}")
-    values = dict(given)
-    for name, spec in known.items():
-        if name not in values:
-            if spec.default is MISSING and spec.default_factory is MISSING:
-                raise PaperError(f"{where}: key {name!r} is missing")
-            continue
-        values[name] = _typed(values[name], hints[name], where=f"{where}: {name}")
-    return values
+def checked(schema: type[T], raw: object, *, where: str) -> T:
+    """Fill a dataclass as `core.run.strict_yaml.check` does. Raises PaperError, which lists every mistake."""
+    try:
+        return check(schema, raw, where=where)
+    except ConfigError as error:
+        raise PaperError(str(error)) from error
 
 
-def nearest(word: str, known: Mapping[str, Any]) -> str:
-    """The end of an error message: the closest known word, or all of them."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
-
-
-def _table(raw: object, *, where: str) -> Table:
-    values = check_keys(raw, Table, where=where)
-    columns = {
-        _key(k, where): Column(**check_keys(c, Column, where=f"{where}.columns.{k}"))
-        for k, c in _mapping(values.pop("columns"), f"{where}.columns").items()
-    }
-    rows = {
-        _key(k, where): Row(**check_keys(r, Row, where=f"{where}.rows.{k}"))
-        for k, r in _mapping(values.pop("rows"), f"{where}.rows").items()
-    }
-    if not columns or not rows:
-        raise PaperError(f"{where}: a table needs at least one row and one column")
-    for name, column in columns.items():
-        for part in column.average_of:
-            if part not in columns or columns[part].average_of:
-                plain = {k: c for k, c in columns.items() if not c.average_of}
-                raise PaperError(
-                    f"{where}.columns.{name}: average_of names {part!r}, which is no column with numbers "
-                    f"of its own{nearest(part, plain)}"
-                )
-    return Table(columns=columns, rows=rows, **values)
+def _reported_rows(reader: csv.DictReader[str], *, paper: Paper, path: Path) -> tuple[Reported, ...]:
+    header = tuple(reader.fieldnames or ())
+    if header not in (REPORTED_HEADER, REPORTED_HEADER[:-1]):
+        raise PaperError(
+            f"{path}, line 1: header is {','.join(header)}; it must be {','.join(REPORTED_HEADER)}"
+        )
+    seen: dict[tuple[str, str, str], int] = {}
+    out: list[Reported] = []
+    for record in reader:
+        line = f"{path}, line {reader.line_num}"
+        if None in record or None in record.values():
+            raise PaperError(f"{line}: expected {len(header)} fields; quote a source that holds a comma")
+        item = _reported(record, paper=paper, line=line)
+        cell = (item.table, item.row, item.column)
+        if cell in seen:
+            raise PaperError(f"{line}: {'/'.join(cell)} was already given on line {seen[cell]}; keep one")
+        seen[cell] = reader.line_num
+        out.append(item)
+    return tuple(out)
 
 
 def _reported(record: Mapping[str, str], *, paper: Paper, line: str) -> Reported:
@@ -257,55 +229,7 @@ def _number(text: str, where: str) -> float:
     return value
 
 
-def _mapping(raw: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(raw, Mapping):
-        raise PaperError(f"{where}: expected a mapping, found {type(raw).__name__}")
-    return raw
-
-
-def _key(name: object, where: str) -> str:
-    if not isinstance(name, str) or not _KEY.fullmatch(name):
-        raise PaperError(f"{where}: {name!r} cannot be a key; use lower-case letters, digits and _")
-    return name
-
-
-def _typed(value: Any, hint: Any, *, where: str) -> Any:
-    """`value` as the field's type, or PaperError; mappings and nested dataclasses are left to the caller."""
-    if get_origin(hint) is UnionType:
-        if value is None:
-            return None
-        hint = get_args(hint)[0]
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise PaperError(f"{where} is {value!r}; it must be one of {', '.join(get_args(hint))}")
-        return value
-    if hint == tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-            raise PaperError(
-                f"{where}: expected a list of strings, found {value!r}; quote numbers and yes/no"
-            )
-        return tuple(value)
-    if hint not in (str, int, float, bool):
-        return value
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:  # not isinstance: True is no number
-        raise PaperError(
-            f"{where}: expected {hint.__name__}, found {value!r}; quote text that looks like something else"
-        )
-    return value
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
+def _check_names(what: str, names: Iterable[str]) -> None:
+    for name in names:
+        if not is_key(name):
+            raise ValueError(f"{what}: '{name}' cannot be a key; use lower-case letters, digits and _")

@@ -1,49 +1,115 @@
-"""Configuration: `conf/<profile>.yaml` checked against a stage's frozen dataclass, every mistake named.
+"""Configuration of a stage: merged from a profile and rows.yaml, and checked against the stage's dataclass.
 
-OmegaConf reads and merges the YAML (`1e-4` is a number, duplicated keys are an error). The check against the
-dataclass is ours: OmegaConf's structured configs cannot fill nested frozen dataclasses, know no `Literal`,
-and turn tuples into lists.
+`conf/<profile>.yaml` holds sizes and schedules, one mapping a stage; `base: NAME` in it names the profile
+that it is laid over. `rows.yaml` beside conf/ holds what is the same in every profile: the paper's data sets
+(`sets`) and, for each stage that has variants, what they are.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import difflib
 import json
-import types
-import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, TypeVar
+
+from core.run.strict_yaml import ConfigError, Key, check, is_key, join, nearest, read, show
 
 T = TypeVar("T")
 Scalar = str | int | float | bool | None
 
+SETS = "sets"
+Rows = dict[str, dict[str, dict[str, Any]]]
 
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names file, dotted key, and what was expected."""
+
+@dataclass(frozen=True, kw_only=True)
+class _Layer:
+    """A mapping that goes into a stage's configuration, and where it stands: the dotted `key` of `file`."""
+
+    file: Path
+    key: str
+    values: dict[str, Any]
 
 
-def load(schema: type[T], *, path: Path, stage: str, variant: str | None = None) -> T:
-    """Return `schema` filled from the mapping at `stage` of the YAML file `path`.
+def load(
+    schema: type[T],
+    *,
+    folder: Path | None = None,
+    profile: str = "",
+    path: Path | None = None,
+    stage: str,
+    variant: str | None = None,
+) -> T:
+    """Return `schema` filled with what `resolve` gives; or name the profile by its file, `path`.
 
-    A stage without variants is the mapping itself; one with variants holds `common` and one mapping per
-    variant, merged common <- variant (nested mappings key by key, lists as a whole). Values are never
-    converted, except a whole number to float and a string to Path. Raises ConfigError, which lists every
-    mistake of the section.
+    Values are never converted, except a whole number to float, a string to Path, and a list to tuple. Raises
+    ConfigError, which lists every mistake with the file and the key that the value came from.
     """
-    values, prefix = _section(path, stage, variant)
-    problems: list[str] = []
-    result = _build(schema, values, prefix, problems)
+    if path is None:
+        assert folder is not None, "name the profile by folder and profile, or by path"
+        path = folder / "conf" / f"{profile}.yaml"
+    values, origins = _merge(_layers(path, stage, variant))
+    values.pop("reads", None)
+
+    def place(at: Key) -> str:
+        for end in range(len(at), 0, -1):
+            if at[:end] in origins:
+                file, key = origins[at[:end]]
+                return f"{file}: {join(key, at[end:])}"
+        return f"{path}: {join(stage, at)}" if at or variant is None else f"{path}: {stage} of {variant}"
+
+    if references := [
+        f"{place(at)}: '{text}' refers to another key; write the value itself (DVC cannot resolve it)"
+        for at, text in _references(values)
+    ]:
+        raise ConfigError("\n".join(references))
+    return check(schema, values, where=path, place=place)
+
+
+def resolve(folder: Path, *, profile: str, stage: str, variant: str | None) -> dict[str, Any]:
+    """Return the configuration of a stage of the paper in `folder`, merged but not checked.
+
+    In order: `stage` of the profile (its bases first), `stage`.`variant` of rows.yaml, and
+    `stage`.variants.`variant` of the profile. Mappings merge key by key; lists and scalars replace. `reads`,
+    the list that dvc.yaml takes a variant's dependencies from, is left out. A stage that rows.yaml does not
+    name may have variants in the profile itself: `common` and a mapping for each. Raises ConfigError.
+    """
+    values, _ = _merge(_layers(folder / "conf" / f"{profile}.yaml", stage, variant))
+    values.pop("reads", None)
+    return values
+
+
+def variants(folder: Path, *, profile: str, stage: str) -> tuple[str, ...]:
+    """Return the variants of `stage` in the order of the file; empty when it has none. Raises ConfigError."""
+    path = folder / "conf" / f"{profile}.yaml"
+    return _variants(_sections(path, stage), _rows_beside(path), stage)
+
+
+def check_rows(folder: Path) -> None:
+    """Check `folder`/rows.yaml, where there is one: its names, stages, parents, and the tasks of its sets.
+
+    A `parent` or `model` names a variant: of the same stage, else of a stage above it, else of one below.
+    Raises ConfigError, which lists every mistake.
+    """
+    path = folder / "rows.yaml"
+    rows = _rows(path)
+    stages = sorted(each.stem for each in folder.glob("*.py") if each.stem != "__init__")
+    problems = []
+    for section, entries in rows.items():
+        if section != SETS and section not in stages:
+            problems.append(f"{section}: no stage of this folder{nearest(section, [SETS, *stages])}")
+        for name, entry in entries.items():
+            key = f"{section}.{name}"
+            if not is_key(name):
+                problems.append(f"{key}: cannot be a name; use lower-case letters, digits and _")
+            if section == SETS and not (isinstance(entry.get("task"), str) and entry["task"]):
+                problems.append(f"{key}.task: missing; say what is asked of this data set")
+            if section != SETS:
+                problems += _entry_problems(rows, section, name)
     if problems:
         raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
-    return typing.cast(T, result)
-
-
-def variants(path: Path, stage: str) -> tuple[str, ...]:
-    """Return the variants of `stage` in the file `path`, in file order; empty when the stage has none."""
-    section = _stage_section(_read(path), path, stage)
-    return tuple(name for name in section if name != "common") if "common" in section else ()
 
 
 def flatten(config: Any) -> dict[str, Scalar]:
@@ -53,176 +119,167 @@ def flatten(config: Any) -> dict[str, Scalar]:
     return flat
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'? (known: ...)" for an unknown `name`, for the end of an error message."""
-    names = [str(each) for each in known]
-    close = difflib.get_close_matches(name, names, n=1)
-    meant = f"; did you mean '{close[0]}'?" if close else ";"
-    return f"{meant} known: {', '.join(names) or 'none'}"
-
-
-def _section(path: Path, stage: str, variant: str | None) -> tuple[dict[str, Any], str]:
-    section = _stage_section(_read(path), path, stage)
+def _layers(path: Path, stage: str, variant: str | None) -> list[_Layer]:
+    """What a configuration is merged from, the lowest first; at least one layer. path: the profile's file."""
+    sections, rows = _sections(path, stage), _rows_beside(path)
+    known = _variants(sections, rows, stage)
+    if variant is None and known:
+        raise ConfigError(f"{path}: {stage}: say which variant; known: {', '.join(known)}")
+    if variant is not None and not known:
+        raise ConfigError(f"{path}: {stage}: has no variants, yet '{variant}' was asked for")
+    if variant is not None and variant not in known:
+        raise ConfigError(f"{path}: {stage}: unknown variant '{variant}'{nearest(variant, known)}")
     if variant is None:
-        if "common" in section:
-            raise ConfigError(f"{path}: {stage}: say which variant{nearest('', variants(path, stage))}")
-        return section, stage
-    if "common" not in section:
-        raise ConfigError(
-            f"{path}: {stage}: has no variants (no key 'common'), yet '{variant}' was asked for"
-        )
-    if variant == "common" or variant not in section:
-        raise ConfigError(
-            f"{path}: {stage}: unknown variant '{variant}'{nearest(variant, variants(path, stage))}"
-        )
-    for name in ("common", variant):
-        if not isinstance(section[name], dict | types.NoneType):
-            raise ConfigError(f"{path}: {stage}.{name}: expected a mapping, got {_show(section[name])}")
-    from omegaconf import OmegaConf
-
-    merged = OmegaConf.merge(section["common"] or {}, section[variant] or {})
-    return typing.cast(dict[str, Any], OmegaConf.to_container(merged)), f"{stage}.{variant}"
+        return sections
+    if stage not in rows:
+        return [_part(section, name) for name in ("common", variant) for section in sections]
+    special = [_part(section, "variants") for section in sections]
+    for each in special:
+        for name in each.values:
+            if name not in known:
+                at = f"{each.file}: {each.key}.{name}"
+                raise ConfigError(f"{at}: no such variant in rows.yaml{nearest(name, known)}")
+            _part(each, name)
+    return [
+        *(dataclasses.replace(section, values=_without(section.values, "variants")) for section in sections),
+        _Layer(file=_rows_path(path), key=f"{stage}.{variant}", values=rows[stage][variant]),
+        *(_part(each, variant) for each in special),
+    ]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
+def _sections(path: Path, stage: str) -> list[_Layer]:
+    """The mapping of `stage` in the profile's bases and, last, in the profile itself."""
+    chain = _profile(path)
+    known = dict.fromkeys(name for file in chain for name in file.values)
+    if stage not in known and stage not in _rows_beside(path):
+        raise ConfigError(f"{path}: no section for stage '{stage}'{nearest(stage, known)}")
+    return [_part(file, stage) for file in chain]
 
+
+def _profile(path: Path) -> list[_Layer]:
+    """The files of a profile: the base of its base first, itself last, without their `base`."""
+    chain: list[_Layer] = []
+    base: object = path.stem
+    while base is not None:
+        file = path.with_name(f"{base}.yaml")
+        by = f"{chain[0].file}: base: " if chain else f"{file}: "
+        if not isinstance(base, str) or not file.is_file():
+            names = sorted(each.stem for each in path.parent.glob("*.yaml"))
+            what = "no such file, unknown profile" if isinstance(base, str) else "expected a profile, got"
+            raise ConfigError(f"{by}{what} '{base}'{nearest(str(base), names)}")
+        if any(file == each.file for each in chain):
+            names = [base, *(each.file.stem for each in chain)]
+            raise ConfigError(f"{by}a circle of profiles, {' <- '.join(names)}")
+        content = read(file)
+        if not isinstance(content, dict):
+            raise ConfigError(f"{file}: expected a mapping from stage to configuration, got {show(content)}")
+        chain.insert(0, _Layer(file=file, key="", values=_without(content, "base")))
+        base = content.get("base")
+    return chain
+
+
+def _part(layer: _Layer, name: str) -> _Layer:
+    """The mapping at `name`; an empty one where there is none."""
+    key, values = join(layer.key, (name,)), layer.values.get(name)
+    if values is not None and not isinstance(values, dict):
+        raise ConfigError(f"{layer.file}: {key}: expected a mapping, got {show(values)}")
+    return _Layer(file=layer.file, key=key, values=values or {})
+
+
+def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
+
+
+def _variants(sections: Iterable[_Layer], rows: Rows, stage: str) -> tuple[str, ...]:
+    if stage in rows:
+        return tuple(rows[stage])
+    names = dict.fromkeys(name for section in sections for name in section.values)
+    return tuple(name for name in names if name != "common") if "common" in names else ()
+
+
+def _rows_path(path: Path) -> Path:
+    return path.parent.parent / "rows.yaml"
+
+
+def _rows_beside(path: Path) -> Rows:
+    """rows.yaml of the paper whose profile `path` is; empty for a file that is in no folder conf."""
+    return _rows(_rows_path(path)) if path.parent.name == "conf" else {}
+
+
+def _rows(path: Path) -> Rows:
+    """rows.yaml: section -> name -> entry; empty where there is no such file."""
     if not path.is_file():
-        known = sorted(each.stem for each in path.parent.glob("*.yaml"))
-        raise ConfigError(f"{path}: no such file, unknown profile '{path.stem}'{nearest(path.stem, known)}")
-    try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected a mapping from stage to configuration, got {_show(content)}")
-    return typing.cast(dict[str, Any], content)
-
-
-def _stage_section(content: Mapping[str, Any], path: Path, stage: str) -> dict[str, Any]:
-    if stage not in content:
-        raise ConfigError(f"{path}: no section for stage '{stage}'{nearest(stage, content)}")
-    section = content[stage]
-    if section is None:
         return {}
-    if not isinstance(section, dict):
-        raise ConfigError(f"{path}: {stage}: expected a mapping, got {_show(section)}")
-    return section
+    shape = dict[str, dict[str, dict[str, Any] | None] | None]
+    content = check(shape, {} if (raw := read(path)) is None else raw, where=path)
+    return {
+        section: {name: entry or {} for name, entry in (entries or {}).items()}
+        for section, entries in content.items()
+    }
 
 
-def _build(kind: Any, value: Any, key: str, problems: list[str]) -> Any:
-    """Return `value` as the type `kind`; what does not fit is added to `problems` under its dotted `key`."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return value
+def _entry_problems(rows: Rows, stage: str, name: str) -> Iterator[str]:
+    """What is wrong with `reads`, `model` and `parent` of one variant, its ancestors included."""
+    entry, key = rows[stage][name], f"{stage}.{name}"
+    reads = entry.get("reads", [])
+    if not isinstance(reads, list) or not all(isinstance(each, str) for each in reads):
+        yield f"{key}.reads: expected a list of text, got {show(reads)}"
+    known = list(dict.fromkeys(each for section in rows if section != SETS for each in rows[section]))
+    for field in ("parent", "model"):
+        of = entry.get(field)
+        if of is not None and of not in known:
+            yield f"{key}.{field}: no variant {show(of)}{nearest(str(of), known)}"
+    path = [(stage, name)]
+    while (above := _parent(rows, *path[-1])) is not None and above not in path:
+        path.append(above)
+    if above == path[0]:
+        yield f"{key}.parent: a circle, {' <- '.join('.'.join(each) for each in [*path, above])}"
+
+
+def _parent(rows: Rows, stage: str, name: str) -> tuple[str, str] | None:
+    """(stage, name) of a variant's parent: of the same stage, else the nearest above, else below."""
+    of, stages = rows[stage][name].get("parent"), [section for section in rows if section != SETS]
+    here = stages.index(stage)
+    for section in [stage, *reversed(stages[:here]), *stages[here + 1 :]]:
+        if isinstance(of, str) and of in rows[section] and (section, of) != (stage, name):
+            return section, of
+    return (stage, name) if of == name else None
+
+
+def _merge(layers: Iterable[_Layer]) -> tuple[dict[str, Any], dict[Key, tuple[Path, str]]]:
+    """The layers laid over each other, and for what each of them set: its file and its key there."""
+    merged: dict[str, Any] = {}
+    origins: dict[Key, tuple[Path, str]] = {}
+    for layer in layers:
+        _lay_over(merged, layer.values, (), layer, origins)
+    return merged, origins
+
+
+def _lay_over(
+    below: dict[str, Any],
+    values: Mapping[str, Any],
+    at: Key,
+    layer: _Layer,
+    origins: dict[Key, tuple[Path, str]],
+) -> None:
+    for name, value in values.items():
+        here = (*at, name)
+        if isinstance(value, dict) and isinstance(below.get(name), dict):
+            _lay_over(below[name], value, here, layer, origins)
+            continue
+        for gone in [key for key in origins if key[: len(here)] == here]:
+            del origins[gone]
+        below[name] = copy.deepcopy(value)
+        origins[here] = (layer.file, join(layer.key, here))
+
+
+def _references(value: object, at: Key = ()) -> Iterator[tuple[Key, str]]:
+    """Text that means another key to OmegaConf and Hydra, and where it stands."""
     if isinstance(value, str) and "${" in value:
-        problems.append(
-            f"{key}: '{value}' refers to another key; write the value itself (DVC cannot resolve it)"
-        )
-        return None
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(typing.cast(type, kind), value, key, problems)
-    if origin in (Union, types.UnionType):
-        return _build_union(kind, value, key, problems)
-    if origin is Literal:
-        if any(value == choice and type(value) is type(choice) for choice in arguments):
-            return value
-        choices = [str(choice) for choice in arguments]
-        problems.append(f"{key}: {_show(value)} is not a choice{nearest(str(value), choices)}")
-        return None
-    if origin in (list, tuple, Sequence) or kind in (list, tuple):
-        return _build_list(kind, value, key, problems)
-    if origin in (dict, Mapping) or kind is dict:
-        if not isinstance(value, dict):
-            return _mismatch(kind, value, key, problems)
-        inner = arguments[1] if arguments else Any
-        return {name: _build(inner, each, f"{key}.{name}", problems) for name, each in value.items()}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    if kind in (None, types.NoneType) and value is None:
-        return None
-    if isinstance(kind, type) and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
-        return value
-    return _mismatch(kind, value, key, problems)
-
-
-def _build_dataclass(kind: type, value: Any, key: str, problems: list[str]) -> Any:
-    if not isinstance(value, dict):
-        return _mismatch(kind, value, key, problems)
-    before = len(problems)
-    hints = typing.get_type_hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
-    for name in value:
-        if name not in fields:
-            problems.append(f"{key}.{name}: unknown key{nearest(str(name), fields)}")
-    arguments = {}
-    for name, field in fields.items():
-        if name in value:
-            arguments[name] = _build(hints[name], value[name], f"{key}.{name}", problems)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            problems.append(f"{key}.{name}: missing; expected {_name(hints[name])}")
-    if len(problems) > before:
-        return None
-    try:
-        return kind(**arguments)
-    except ValueError as error:  # the dataclass's own check in __post_init__
-        problems.append(f"{key}: {error}")
-        return None
-
-
-def _build_union(kind: Any, value: Any, key: str, problems: list[str]) -> Any:
-    choices = typing.get_args(kind)
-    if value is None and types.NoneType in choices:
-        return None
-    choices = tuple(choice for choice in choices if choice is not types.NoneType)
-    if len(choices) == 1:  # an optional value: its own message is the useful one
-        return _build(choices[0], value, key, problems)
-    # An exact fit first, so that 3 stays an int under `float | int`.
-    for choice in sorted(choices, key=lambda choice: type(value) is not choice):
-        tried: list[str] = []
-        result = _build(choice, value, key, tried)
-        if not tried:
-            return result
-    return _mismatch(kind, value, key, problems)
-
-
-def _build_list(kind: Any, value: Any, key: str, problems: list[str]) -> Any:
-    arguments = typing.get_args(kind)
-    is_tuple = kind is tuple or typing.get_origin(kind) is tuple
-    if not isinstance(value, list):
-        return _mismatch(kind, value, key, problems)
-    if is_tuple and arguments and arguments[-1] is not Ellipsis:
-        if len(value) != len(arguments):
-            return _mismatch(kind, value, key, problems)
-        kinds = arguments
-    else:
-        kinds = (arguments[0] if arguments else Any,) * len(value)
-    items = [_build(each, item, f"{key}[{i}]", problems) for i, (each, item) in enumerate(zip(kinds, value))]
-    return tuple(items) if is_tuple else items
-
-
-def _mismatch(kind: Any, value: Any, key: str, problems: list[str]) -> None:
-    problems.append(f"{key}: expected {_name(kind)}, got {_show(value)}")
-
-
-def _name(kind: Any) -> str:
-    if dataclasses.is_dataclass(kind):
-        return f"a mapping with {', '.join(field.name for field in dataclasses.fields(kind))}"
-    return (
-        kind.__name__
-        if isinstance(kind, type) and not typing.get_args(kind)
-        else str(kind).replace("typing.", "")
-    )
-
-
-def _show(value: Any) -> str:
-    text = repr(value)
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return "nothing" if value is None else f"{text} ({type(value).__name__})"
+        yield at, value
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for part, each in parts:
+        yield from _references(each, (*at, part))
 
 
 def _flatten(value: Any, key: str, flat: dict[str, Scalar]) -> None:

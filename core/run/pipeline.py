@@ -14,8 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 _MODULE = re.compile(r"-m\s+((?:core|projects|shared_data)(?:\.\w+)+)(?:\s+([a-z]\w*))?(?=\s|$)")
 _SLOT = re.compile(r"\$\{\s*([\w.]+)((?:\[\d+\])*)\s*\}")
 
@@ -195,6 +193,8 @@ def _normal(path: Path) -> str:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
+    import yaml  # not at the top: every stage imports this module
+
     try:
         return dict(_parsed(path, path.stat().st_mtime_ns))
     except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
@@ -203,7 +203,7 @@ def _yaml(path: Path) -> dict[str, Any]:
 
 @cache
 def _parsed(path: Path, _changed: int) -> Any:
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader) or {}
+    import yaml
 
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from core.run import config as configuration
-from core.run import hardware, provenance, tracking
+from core.run import hardware, provenance, strict_yaml, tracking
 from core.run.pipeline import paper_folder
 
 T = TypeVar("T")
@@ -112,8 +112,8 @@ def _run(
     profile: str | None,
 ) -> None:
     profile = profile or default_profile(root)
-    path = paper_folder(root, paper) / "conf" / f"{profile}.yaml"
-    config = configuration.load(schema, path=path, stage=stage, variant=variant)
+    folder = paper_folder(root, paper)
+    config = configuration.load(schema, folder=folder, profile=profile, stage=stage, variant=variant)
     seed = int(getattr(config, "seed", 0))
     threads = hardware.limit_threads()
     seed_all(seed)
@@ -186,12 +186,10 @@ def seed_all(seed: int) -> None:
 
 def default_profile(root: Path) -> str:
     """Return the `profile` of params.yaml. Raises ConfigError."""
-    import yaml
-
     path = root / "params.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        content = strict_yaml.read(path)
+    except OSError as error:
         raise configuration.ConfigError(f"{path}: not readable: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("profile"), str):
         raise configuration.ConfigError(f"{path}: expected a line such as 'profile: mini'")

@@ -230,14 +230,23 @@ def test_reads_claims(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tabel": "main"}, "unknown key 'tabel'; did you mean 'table'"),
+        ({"tabel": "main"}, r"\(one\): tabel: unknown key; did you mean 'table'"),
         ({"table": "mian"}, "unknown table 'mian'; did you mean 'main'"),
-        ({"comparison": None}, "'comparison' must hold kind, left and right"),
-        ({"kind": "better"}, "kind is 'better'; it must be one of greater, not_worse, equivalent"),
+        (
+            {"comparison": None},
+            "comparison: expected a mapping with kind, left, right, margin, why_margin, got nothing",
+        ),
+        (
+            {"kind": "better"},
+            r"comparison.kind: 'better' \(str\) is not a choice; did you mean 'greater'\? known: greater",
+        ),
         ({"left": {"row": "aa", "columns": ["x"]}}, "has no row 'aa'; did you mean 'a'"),
         ({"left": {"row": "a", "columns": ["z"]}}, "has no column 'z'"),
         ({"left": {"row": "a", "columns": ["x", "y"]}}, "same number of columns"),
-        ({"left": {"row": "a", "columns": "x"}}, "left: columns: expected a list of strings"),
+        (
+            {"left": {"row": "a", "columns": "x"}},
+            r"comparison.left.columns: expected tuple\[str, ...\], got 'x' \(str\)",
+        ),
         ({"margin": 2}, "greater takes neither"),
         ({"kind": "not_worse"}, "need a margin above 0 and a why_margin"),
         ({"kind": "not_worse", "margin": 2.0}, "need a margin above 0 and a why_margin"),
@@ -257,3 +266,14 @@ def test_the_same_id_twice_is_an_error(tmp_path):
     (tmp_path / "claims.yaml").write_text(yaml.safe_dump([GOOD, GOOD]))
     with pytest.raises(PaperError, match="the id 'one' is given twice"):
         read_claims(tmp_path, paper=PAPER)
+
+
+def test_every_wrong_claim_is_listed(tmp_path):
+    other = {**GOOD, "id": "two", "table": "mian"}
+    (tmp_path / "claims.yaml").write_text(yaml.safe_dump([{**GOOD, "text": 3}, other, GOOD, GOOD]))
+    with pytest.raises(PaperError) as error:
+        read_claims(tmp_path, paper=PAPER)
+    first, second, third = str(error.value).splitlines()
+    assert "claim 1 (one): text: expected str, got 3 (int); quote it" in first
+    assert "claim 2 (two): unknown table 'mian'" in second
+    assert "the id 'one' is given twice" in third

@@ -54,24 +54,25 @@ def test_reads_what_stands_there(folder):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("licence: MIT\n", "", "key 'licence' is missing"),
-        ("licence:", "license:", "unknown key 'license'; did you mean 'licence'"),
-        ("year: 2024", 'year: "2024"', "year: expected int, found '2024'"),
-        ("year: 2024", "year: true", "year: expected int, found True"),
-        ("status: built", "status: done", "status is 'done'; it must be one of built, planned"),
-        ("group: ours", "grup: ours", r"rows.ours: unknown key 'grup'; did you mean 'group'"),
+        ("licence: MIT\n", "", "paper.yaml: licence: missing; expected str"),
+        ("licence:", "license:", "license: unknown key; did you mean 'licence'"),
+        ("year: 2024", 'year: "2024"', r"year: expected int, got '2024' \(str\)"),
+        ("year: 2024", "year: true", r"year: expected int, got True \(bool\)"),
+        ("status: built", "status: done", r"status: 'done' \(str\) is not a choice; known: built, planned"),
+        ("group: ours", "grup: ours", r"tables.main.rows.ours.grup: unknown key; did you mean 'group'"),
         ("not_run: closed model", "group: x", "rows.closed says neither `variant`, `derived` nor `not_run`"),
         ("[acc, f1]", "[acc, f2]", "columns.mean: average_of names 'f2'.* known: acc, f1"),
         ("[acc, f1]", "[acc, mean]", "average_of names 'mean', which is no column with numbers of its own"),
-        ("[acc, f1]", "[acc, 1]", "expected a list of strings"),
+        ("[acc, f1]", "[acc, 1]", r"mean.average_of\[1\]: expected str, got 1 \(int\); quote it"),
+        ("label: Ours", "label: no", r"paper\.yaml, line \d+: no is true or false to some readers of YAML"),
         ("      ours: {", "      Ours: {", "'Ours' cannot be a key"),
         ("      closed: {", "      ours: {", "key 'ours' is given twice"),
         (
             "    rows:\n",
             "    cells_from: mian\n    rows:\n",
-            "cells_from is 'mian', not another table; did you mean 'main'",
+            "tables.main: cells_from is 'mian', not another table; known: none",
         ),
-        ('title: "A paper"', "title: [", "is not valid YAML"),
+        ('title: "A paper"', "title: [", "not readable as YAML"),
     ],
 )
 def test_a_wrong_paper_says_where(folder, old, new, message):
@@ -100,6 +101,41 @@ def test_a_wrong_paper_says_where(folder, old, new, message):
 def test_a_wrong_number_says_which_line(folder, line, message):
     (folder / "reported.csv").write_text(f"{REPORTED}{line}\n")
     with pytest.raises(PaperError, match=message):
+        read_reported(folder, paper=read_paper(folder))
+
+
+def test_every_mistake_of_a_paper_is_listed(folder):
+    (folder / "paper.yaml").write_text(PAPER.replace("venue:", "veneu:").replace("label: F1", "label: 1"))
+    with pytest.raises(PaperError) as error:
+        read_paper(folder)
+    assert [line.split(": ")[1] for line in str(error.value).splitlines()] == [
+        "veneu",
+        "venue",
+        "tables.main.columns.f1.label",
+    ]
+
+
+def test_the_folder_names_the_paper_not_the_file(folder):
+    (folder / "paper.yaml").write_text(f"key: other\n{PAPER}")
+    with pytest.raises(PaperError, match="key: unknown key"):
+        read_paper(folder)
+
+
+def test_a_byte_order_mark_before_the_numbers_is_skipped(folder):
+    (folder / "reported.csv").write_bytes(REPORTED.encode("utf-8-sig"))
+    assert len(read_reported(folder, paper=read_paper(folder))) == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252"])
+def test_numbers_in_another_encoding_name_the_file(folder, encoding):
+    (folder / "reported.csv").write_bytes(REPORTED.replace("page", "p\u00e4ge").encode(encoding))
+    with pytest.raises(PaperError, match=r"reported\.csv"):
+        read_reported(folder, paper=read_paper(folder))
+
+
+def test_a_quote_that_never_ends_names_the_file(folder):
+    (folder / "reported.csv").write_text(f'{REPORTED}main,ours,f1,1,"Table 2,\n')
+    with pytest.raises(PaperError, match=r"reported\.csv does not read as CSV"):
         read_reported(folder, paper=read_paper(folder))
 
 
