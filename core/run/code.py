@@ -31,6 +31,7 @@ from typing import Any
 from core.run import config as configuration
 from core.run.files import write_json
 from core.run.pipeline import Stage, paper_folder, read_pipeline
+from core.run.rows import check_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]  # whose code runs; data may lie under another root
 PACKAGES = ("core", "projects", "shared_data")
@@ -341,7 +342,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = paper_folder(root, given.paper)
     try:
         profile = given.profile or default_profile(root)
-        configuration.check_rows(folder)
+        check_rows(folder)
         changed = write(folder, root=root, profile=profile)
     except ValueError as error:  # of configuration, pipeline, code
         print(f"{given.paper}: {error}", file=sys.stderr)

@@ -10,18 +10,19 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core.run.strict_yaml import ConfigError, Key, check, is_key, join, nearest, read, show
+from core.run.rows import Rows, entry_of, like_chain, read_rows, rows_path, stages_of, variants_of
+from core.run.strict_yaml import ConfigError, Key, check, join, nearest, read, show
 
 T = TypeVar("T")
 Scalar = str | int | float | bool | None
 
-SETS = "sets"
-Rows = dict[str, dict[str, dict[str, Any]]]
+_ROWS = re.compile(r"rows\.([a-z_][a-z0-9_]*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ def load(
         assert folder is not None, "name the profile by folder and profile, or by path"
         path = folder / "conf" / f"{profile}.yaml"
     values, origins = _merge(_layers(path, stage, variant))
-    values.pop("reads", None)
+    values = _with_rows(values, _rows_beside(path))
 
     def place(at: Key) -> str:
         for end in range(len(at), 0, -1):
@@ -71,45 +72,21 @@ def load(
 def resolve(folder: Path, *, profile: str, stage: str, variant: str | None) -> dict[str, Any]:
     """Return the configuration of a stage of the paper in `folder`, merged but not checked.
 
-    In order: `stage` of the profile (its bases first), `stage`.`variant` of rows.yaml, and
-    `stage`.variants.`variant` of the profile. Mappings merge key by key; lists and scalars replace. `reads`,
-    the list that dvc.yaml takes a variant's dependencies from, is left out. A stage that rows.yaml does not
-    name may have variants in the profile itself: `common` and a mapping for each. Raises ConfigError.
+    In order: `stage` of the profile (its bases first), what rows.yaml says of the variant (core/run/rows.py),
+    and `stage`.variants.`variant` of the profile; what the variant is `like` comes before itself. Mappings
+    merge key by key; lists and scalars replace. The text `rows.sets` stands for that section of rows.yaml. A
+    stage that rows.yaml does not name may have variants in the profile itself: `common` and a mapping for
+    each. Raises ConfigError.
     """
-    values, _ = _merge(_layers(folder / "conf" / f"{profile}.yaml", stage, variant))
-    values.pop("reads", None)
-    return values
+    path = folder / "conf" / f"{profile}.yaml"
+    values, _ = _merge(_layers(path, stage, variant))
+    return dict(_with_rows(values, _rows_beside(path)))
 
 
 def variants(folder: Path, *, profile: str, stage: str) -> tuple[str, ...]:
     """Return the variants of `stage` in the order of the file; empty when it has none. Raises ConfigError."""
     path = folder / "conf" / f"{profile}.yaml"
     return _variants(_sections(path, stage), _rows_beside(path), stage)
-
-
-def check_rows(folder: Path) -> None:
-    """Check `folder`/rows.yaml, where there is one: its names, stages, parents, and the tasks of its sets.
-
-    A `parent` or `model` names a variant: of the same stage, else of a stage above it, else of one below.
-    Raises ConfigError, which lists every mistake.
-    """
-    path = folder / "rows.yaml"
-    rows = _rows(path)
-    stages = sorted(each.stem for each in folder.glob("*.py") if each.stem != "__init__")
-    problems = []
-    for section, entries in rows.items():
-        if section != SETS and section not in stages:
-            problems.append(f"{section}: no stage of this folder{nearest(section, [SETS, *stages])}")
-        for name, entry in entries.items():
-            key = f"{section}.{name}"
-            if not is_key(name):
-                problems.append(f"{key}: cannot be a name; use lower-case letters, digits and _")
-            if section == SETS and not (isinstance(entry.get("task"), str) and entry["task"]):
-                problems.append(f"{key}.task: missing; say what is asked of this data set")
-            if section != SETS:
-                problems += _entry_problems(rows, section, name)
-    if problems:
-        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
 
 
 def flatten(config: Any) -> dict[str, Scalar]:
@@ -125,26 +102,66 @@ def _layers(path: Path, stage: str, variant: str | None) -> list[_Layer]:
     known = _variants(sections, rows, stage)
     if variant is None and known:
         raise ConfigError(f"{path}: {stage}: say which variant; known: {', '.join(known)}")
-    if variant is not None and not known:
+    listed = "common" in {name for section in sections for name in section.values}
+    entries = [] if listed else _entries(path, rows, stage, variant)
+    if variant is not None and not known and not entries:
         raise ConfigError(f"{path}: {stage}: has no variants, yet '{variant}' was asked for")
-    if variant is not None and variant not in known:
+    if variant is not None and variant not in known and not entries:
         raise ConfigError(f"{path}: {stage}: unknown variant '{variant}'{nearest(variant, known)}")
     if variant is None:
         return sections
-    if stage not in rows:
+    if listed:
         return [_part(section, name) for name in ("common", variant) for section in sections]
-    special = [_part(section, "variants") for section in sections]
-    for each in special:
-        for name in each.values:
-            if name not in known:
-                at = f"{each.file}: {each.key}.{name}"
+    everywhere = [name for section in rows.values() for name in section]
+    for section in sections:
+        for name in _part(section, "variants").values:
+            if name not in everywhere:
+                at = f"{section.file}: {stage}.variants.{name}"
                 raise ConfigError(f"{at}: no such variant in rows.yaml{nearest(name, known)}")
-            _part(each, name)
-    return [
-        *(dataclasses.replace(section, values=_without(section.values, "variants")) for section in sections),
-        _Layer(file=_rows_path(path), key=f"{stage}.{variant}", values=rows[stage][variant]),
-        *(_part(each, variant) for each in special),
-    ]
+    layers = [replace(section, values=_without(section.values, "variants")) for section in sections]
+    for name in like_chain(rows, stage, variant):
+        layers += [entry for entry in entries if entry.key.split(".")[1] == name]
+        layers += [_part(_part(section, "variants"), name) for section in sections]
+    return layers
+
+
+def _entries(path: Path, rows: Rows, stage: str, variant: str | None) -> list[_Layer]:
+    """What rows.yaml says of a variant for a stage, as layers."""
+    if variant is None or not rows:
+        return []
+    file = rows_path(path)
+    try:
+        found = entry_of(rows, stage, variant, stages=stages_of(file.parent))
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+    for key, values in found:
+        if not isinstance(values, dict):
+            raise ConfigError(f"{file}: {key}: expected a mapping, got {show(values)}")
+    return [_Layer(file=file, key=key, values=values) for key, values in found]
+
+
+def _variants(sections: Iterable[_Layer], rows: Rows, stage: str) -> tuple[str, ...]:
+    names = dict.fromkeys(name for section in sections for name in section.values)
+    if "common" in names:
+        return tuple(name for name in names if name != "common")
+    return variants_of(rows, stage)
+
+
+def _rows_beside(path: Path) -> Rows:
+    """rows.yaml of the paper whose profile `path` is; empty for a file that is in no folder conf."""
+    return read_rows(rows_path(path)) if path.parent.name == "conf" else {}
+
+
+def _with_rows(value: Any, rows: Rows) -> Any:
+    """The value with every text `rows.<section>` replaced by that section of rows.yaml."""
+    if isinstance(value, dict):
+        return {key: _with_rows(each, rows) for key, each in value.items()}
+    found = _ROWS.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return value
+    if found[1] not in rows:
+        raise ConfigError(f"'{value}': rows.yaml has no section {found[1]}{nearest(found[1], rows)}")
+    return copy.deepcopy(rows[found[1]])
 
 
 def _sections(path: Path, stage: str) -> list[_Layer]:
@@ -188,62 +205,6 @@ def _part(layer: _Layer, name: str) -> _Layer:
 
 def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != name}
-
-
-def _variants(sections: Iterable[_Layer], rows: Rows, stage: str) -> tuple[str, ...]:
-    if stage in rows:
-        return tuple(rows[stage])
-    names = dict.fromkeys(name for section in sections for name in section.values)
-    return tuple(name for name in names if name != "common") if "common" in names else ()
-
-
-def _rows_path(path: Path) -> Path:
-    return path.parent.parent / "rows.yaml"
-
-
-def _rows_beside(path: Path) -> Rows:
-    """rows.yaml of the paper whose profile `path` is; empty for a file that is in no folder conf."""
-    return _rows(_rows_path(path)) if path.parent.name == "conf" else {}
-
-
-def _rows(path: Path) -> Rows:
-    """rows.yaml: section -> name -> entry; empty where there is no such file."""
-    if not path.is_file():
-        return {}
-    shape = dict[str, dict[str, dict[str, Any] | None] | None]
-    content = check(shape, {} if (raw := read(path)) is None else raw, where=path)
-    return {
-        section: {name: entry or {} for name, entry in (entries or {}).items()}
-        for section, entries in content.items()
-    }
-
-
-def _entry_problems(rows: Rows, stage: str, name: str) -> Iterator[str]:
-    """What is wrong with `reads`, `model` and `parent` of one variant, its ancestors included."""
-    entry, key = rows[stage][name], f"{stage}.{name}"
-    reads = entry.get("reads", [])
-    if not isinstance(reads, list) or not all(isinstance(each, str) for each in reads):
-        yield f"{key}.reads: expected a list of text, got {show(reads)}"
-    known = list(dict.fromkeys(each for section in rows if section != SETS for each in rows[section]))
-    for field in ("parent", "model"):
-        of = entry.get(field)
-        if of is not None and of not in known:
-            yield f"{key}.{field}: no variant {show(of)}{nearest(str(of), known)}"
-    path = [(stage, name)]
-    while (above := _parent(rows, *path[-1])) is not None and above not in path:
-        path.append(above)
-    if above == path[0]:
-        yield f"{key}.parent: a circle, {' <- '.join('.'.join(each) for each in [*path, above])}"
-
-
-def _parent(rows: Rows, stage: str, name: str) -> tuple[str, str] | None:
-    """(stage, name) of a variant's parent: of the same stage, else the nearest above, else below."""
-    of, stages = rows[stage][name].get("parent"), [section for section in rows if section != SETS]
-    here = stages.index(stage)
-    for section in [stage, *reversed(stages[:here]), *stages[here + 1 :]]:
-        if isinstance(of, str) and of in rows[section] and (section, of) != (stage, name):
-            return section, of
-    return (stage, name) if of == name else None
 
 
 def _merge(layers: Iterable[_Layer]) -> tuple[dict[str, Any], dict[Key, tuple[Path, str]]]:

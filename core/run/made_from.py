@@ -1,7 +1,8 @@
 """What results were made from, and whether the code is still that.
 
 A score stage leaves `results/<profile>/made_from.json`: a hash of what it and every stage behind it were made
-of, and the hashes of the data sets. DVC knows the profile of params.yaml alone; this file tells of the others.
+of, and the hashes of the data sets. DVC knows the profile of params.yaml alone; this file tells of the
+others.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from core.run.code import REPOSITORY, digest, made_of
 from core.run.files import write_json
-from core.run.pipeline import Stage, ancestors, dvc_files, locked_outputs, read_pipelines
+from core.run.pipeline import Stage, ancestors, locked_outputs, read_pipelines
 
 FILE = "made_from.json"
 
@@ -77,7 +78,9 @@ def older(paper: str, profile: str) -> Older | None:
 
 def profiles_of(paper: str) -> list[str]:
     """The profiles whose results a paper holds."""
-    return sorted(path.name for path in (REPOSITORY / "projects" / paper / "results").glob("*") if path.is_dir())
+    return sorted(
+        path.name for path in (REPOSITORY / "projects" / paper / "results").glob("*") if path.is_dir()
+    )
 
 
 def _score(stages: Iterable[Stage], paper: str) -> Stage | None:
