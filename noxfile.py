@@ -85,8 +85,8 @@ def new_project(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def recorded(session: nox.Session) -> None:
     """Fetch the real recordings of the profile `recorded`, with their licences, and check them."""
-    run(session, "core.scenes.recorded", "fetch")
-    run(session, "core.scenes.recorded", "check")
+    run(session, "shared_data.world.sounds.recorded", "fetch")
+    run(session, "shared_data.world.sounds.recorded", "check")
 
 
 @nox.session(venv_backend="none")

@@ -1,7 +1,8 @@
 """Build the bank of a profile. Reads: recipes or shared_data/raw; writes: shared_data/bank/<profile>/.
 
 A procedural bank is synthesised (39 sound classes, 20 voices and, with `music`, 10 instruments); a recorded
-bank is unpacked recordings (`python -m core.scenes.recorded fetch` first), to which `music` adds nothing.
+bank is unpacked recordings (`python -m shared_data.world.sounds.recorded fetch` first), to which `music`
+adds nothing.
 A bank of segments is cut from AudioSet-Strong (`python -m core.data.doctor <paper> --profile paper`).
 """
 
@@ -12,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from core.data.cards import CARDS
-from core.scenes import music, procedural, recorded, segments, voices
+from core.run.stage import Context, progress
 from core.scenes.bank import Bank, BankError, write_bank
-from core.stage import Context, progress
+from shared_data.world.music import melodies as music
+from shared_data.world.sounds import procedural, recorded, segments, voices
 
 Kind = Literal["procedural", "recorded", "segments"]
 
@@ -87,6 +89,6 @@ def synthesise(config: Config) -> Bank:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(bank, Config)

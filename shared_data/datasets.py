@@ -36,12 +36,14 @@ from core.data.imports import (
 )
 from core.data.parquet import write_absent, write_dataset
 from core.data.schema import SCHEMAS, DatasetError
-from core.scenes import asked, benchmarks, captions, listening, played
+from core.run.stage import Context, progress
+from core.scenes import captions, comparisons
 from core.scenes.bank import Bank, read_bank
-from core.scenes.music import LICENSE
-from core.scenes.notes import PATCHES, PERCUSSION, SOLOISTS
-from core.scenes.settings import GENRES
-from core.stage import Context, progress
+from core.scenes.places import GENRES
+from shared_data.world.datasets import benchmarks, listening, played
+from shared_data.world.datasets import questioned as asked
+from shared_data.world.music.melodies import LICENSE
+from shared_data.world.music.notes import PATCHES, PERCUSSION, SOLOISTS
 
 Rows = Iterator[dict[str, Any]]
 
@@ -212,11 +214,11 @@ def mini_rows(bank: Bank, name: str, config: Config, *, split: str) -> Rows:
         return HEARD[name](bank, **call, **({} if name in ("vocalsound", "tut2017") else sizes))
     if name == "compa_order":
         share = config.triplet_share
-        return benchmarks.compa_order(
+        return comparisons.compa_order(
             bank, **call, triplet_share=share, labels=labels, connectives=connectives
         )
     if name == "compa_attribute":
-        return benchmarks.compa_attribute(bank, **call, kind=config.kind, connectives=connectives)
+        return comparisons.compa_attribute(bank, **call, kind=config.kind, connectives=connectives)
     if name in ("audiocaps", "clotho"):
         call |= {"captions": config.captions, "longer": config.longer, "connectives": connectives}
         return benchmarks.captioned(bank, **call, **sizes, labels=labels)
@@ -231,7 +233,10 @@ def mini_info(bank: Bank, card: Card, config: Config, *, profile: str) -> dict[s
     licences = sorted({clip.license for clip in bank.clips})
     source = f"mini version drawn from the bank of profile {profile}"
     if card.name in PLAYED:
-        source, licences = "mini version played from the sound font of core.scenes.music", [LICENSE]
+        source, licences = (
+            "mini version played from the sound font of shared_data.world.music.melodies",
+            [LICENSE],
+        )
     info: dict[str, Any] = {"source": source, "licence": "; ".join(licences), **_common(card)}
     if card.name == "nsynth":
         info["sources"] = sorted({patch.source for patch in PATCHES})
@@ -251,6 +256,6 @@ def _common(card: Card) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(datasets, Config)

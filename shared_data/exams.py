@@ -18,11 +18,11 @@ from core.data.doctor import wrong_files
 from core.data.imports import mmau, mmau_pro
 from core.data.parquet import write_absent, write_dataset
 from core.data.schema import DatasetError
-from core.files import write_text_atomic
+from core.run.files import write_text_atomic
+from core.run.stage import Context, progress
 from core.scenes.bank import read_bank
-from core.skills import exam, pro
-from core.skills.item import World
-from core.stage import Context, progress
+from shared_data.world.exams import exam, pro
+from shared_data.world.exams.item import World
 
 IMPORTERS: Mapping[str, Callable[..., Iterator[dict[str, Any]]]] = {
     "mmau": mmau.rows,
@@ -34,7 +34,8 @@ IMPORTERS: Mapping[str, Callable[..., Iterator[dict[str, Any]]]] = {
 class Config:
     """What to make.
 
-    n: items of each skill by its domain (mmau), by group (mmau_pro; empty is `core.skills.pro.COUNTS`);
+    n: items of each skill by its domain (mmau), by group (mmau_pro; empty is
+    `shared_data.world.exams.pro.COUNTS`);
     n_train likewise, of the split train. skills: the names that this profile has; empty is all.
     """
 
@@ -152,6 +153,6 @@ def mini_rows(
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(exams, Config)

@@ -27,14 +27,14 @@ from core.foundations.language_model import (
     train_tokenizer,
 )
 from core.foundations.public import card_of, record_trained, resolve
-from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.resume import close_folder, open_folder, run_identity
+from core.run.stage import Context, seed_all
 from core.scenes.bank import read_bank
 from core.scenes.captions import phrase_book
 from core.scenes.draw import voice_attributes
-from core.scenes.text import corpus
-from core.stage import Context, seed_all
-from core.training import fit
+from core.train.loop import fit
+from core.train.optimisation import TrainingOptions
+from shared_data.world.datasets.text import corpus
 
 CONTEXT = "Sounds:"  # how a text begins whose question is answered from its first line
 LICENCE = "Apache-2.0"
@@ -80,12 +80,7 @@ def language_model(config: Config, *, context: Context) -> None:
             "language_model: name a checkpoint, or say in `training` how to train one"
         )
     bank_folder = context.path("bank")
-    identity = fingerprint(
-        context.root,
-        config=asdict(config),
-        inputs=[bank_folder / "bank.json"],
-        code=imported_files(__file__),
-    )
+    identity = run_identity(context, config=asdict(config))
     if open_folder(out, identity):
         print(f"{out} is complete")
         return
@@ -147,6 +142,6 @@ def train(
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(language_model, Config)

@@ -16,10 +16,10 @@ from core.encoders.whisper import WhisperShape
 from core.foundations.hearing import Hearing
 from core.foundations.listener import score_listener, train_listener
 from core.foundations.public import card_of, record_trained, resolve
-from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.resume import close_folder, open_folder, run_identity
+from core.run.stage import Context, seed_all
 from core.scenes.bank import read_bank
-from core.stage import Context, seed_all
+from core.train.optimisation import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,7 @@ def listener(config: Config, *, context: Context) -> None:
     if config.training is None:
         raise ValueError("listener: name a checkpoint, or say in `training` how to train one")
     bank_folder = context.path("bank")
-    identity = fingerprint(
-        context.root,
-        config=asdict(config),
-        inputs=[bank_folder / "bank.json"],
-        code=imported_files(__file__),
-    )
+    identity = run_identity(context, config=asdict(config))
     if open_folder(out, identity):
         print(f"{out} is complete")
         return
@@ -84,6 +79,6 @@ def listener(config: Config, *, context: Context) -> None:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(listener, Config)

@@ -15,10 +15,10 @@ from core.encoders.ast import AstShape, write_front_end
 from core.foundations.hearing import Hearing
 from core.foundations.public import card_of, record_trained, resolve
 from core.foundations.tagger import score_tagger, train_tagger
-from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.resume import close_folder, open_folder, run_identity
+from core.run.stage import Context, seed_all
 from core.scenes.bank import read_bank
-from core.stage import Context, seed_all
+from core.train.optimisation import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,7 @@ def tagger(config: Config, *, context: Context) -> None:
     if config.training is None:
         raise ValueError("tagger: name a checkpoint, or say in `training` how to train one")
     bank_folder = context.path("bank")
-    identity = fingerprint(
-        context.root,
-        config=asdict(config),
-        inputs=[bank_folder / "bank.json"],
-        code=imported_files(__file__),
-    )
+    identity = run_identity(context, config=asdict(config))
     if open_folder(out, identity):
         print(f"{out} is complete")
         return
@@ -85,6 +80,6 @@ def tagger(config: Config, *, context: Context) -> None:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(tagger, Config)

@@ -26,14 +26,14 @@ from core.foundations.text_tower import (
     retrieval_at_1,
     train_text_tokenizer,
 )
-from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.resume import close_folder, open_folder, run_identity
+from core.run.stage import Context, seed_all
 from core.scenes.bank import read_bank
 from core.scenes.captions import phrase_book
 from core.scenes.draw import voice_attributes
-from core.scenes.text import corpus, paraphrases
-from core.stage import Context, seed_all
-from core.training import fit
+from core.train.loop import fit
+from core.train.optimisation import TrainingOptions
+from shared_data.world.datasets.text import corpus, paraphrases
 
 LICENCE = "Apache-2.0"
 TRAINING = "training"  # the folder that a killed run resumes from
@@ -72,12 +72,7 @@ def text_tower(config: Config, *, context: Context) -> None:
     if config.training is None:
         raise TextTowerConfigError("text_tower: name a checkpoint, or say in `training` how to train one")
     bank_folder = context.path("bank")
-    identity = fingerprint(
-        context.root,
-        config=asdict(config),
-        inputs=[bank_folder / "bank.json"],
-        code=imported_files(__file__),
-    )
+    identity = run_identity(context, config=asdict(config))
     if open_folder(out, identity):
         print(f"{out} is complete")
         return
@@ -136,6 +131,6 @@ def train(
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(text_tower, Config)

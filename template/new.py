@@ -1,7 +1,7 @@
 """Make a paper folder that runs: `python template/new.py NAME`, or `nox -s new_project -- NAME`.
 
-Copies template/paper to projects/NAME and its test to tests/projects/NAME, appends the stage that joins its
-tables to the root dvc.yaml, and writes the code deps of both.
+Copies template/paper to projects/NAME and its test to tests/projects/NAME, and appends the stage that joins
+its tables to the root dvc.yaml.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ WORD = "paper_name"  # what the template's files say instead of the name
 
 def main(arguments: list[str]) -> int:
     """Return 0, or 2 with a message when the name cannot be used."""
-    sys.path.insert(0, str(ROOT))
-    from core import dvc_deps
 
     if len(arguments) != 1:
         return _refuse("give one name: nox -s new_project -- NAME")
@@ -44,8 +42,6 @@ def main(arguments: list[str]) -> int:
     for file in [*(path for path in folder.rglob("*") if path.is_file()), test]:
         file.write_text(file.read_text(encoding="utf-8").replace(WORD, name), encoding="utf-8")
     pipeline.write_text(with_stage(text, stage), encoding="utf-8")
-    for file in (pipeline, folder / "dvc.yaml"):
-        dvc_deps.write(file, root=ROOT)
     print(f"projects/{name}, tests/projects/{name} and a stage in dvc.yaml are made; now:")
     print(f"  dvc repro projects/{name}")
     return 0

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from core import tracking
 from core.adapters.prefix_lm import Features
 from core.adapters.qformer import QFormerShape
 from core.audio_lm.artefact import Artefact
@@ -22,7 +21,8 @@ from core.data.instructions import Instruction, alpaca, write_instructions
 from core.foundations.language_model import LmShape, make_language_model, train_tokenizer
 from core.foundations.public import read_record, record_trained
 from core.foundations.text_tower import TowerShape, make_text_tower, train_text_tokenizer
-from core.stage import Context
+from core.run import tracking
+from core.run.stage import Context
 
 LABELS = ("dog_bark", "rain", "siren", "church_bell")
 ENCODERS = ("ast", "listener", "clap", "tags")

@@ -14,7 +14,7 @@ from core.encoders.clap_folder import FrontEnd, Shape, train_tokenizer
 from core.scenes.bank import Bank
 from core.scenes.captions import TRAIN, draw_wording, phrase_book, write
 from core.scenes.draw import SceneSource
-from core.scenes.procedural import make_bank
+from shared_data.world.sounds.procedural import make_bank
 
 os.environ.setdefault("RESOUND_TRACKING", "off")
 

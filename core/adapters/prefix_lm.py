@@ -22,8 +22,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from core.checkpoints import describe_differences
-from core.files import write_bytes_atomic
+from core.run.files import write_bytes_atomic
+from core.train.checkpoints import describe_differences
 
 IGNORED = -100  # a label without loss
 SHOWN = 8  # names that a message lists

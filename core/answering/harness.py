@@ -19,7 +19,7 @@ from core.answering.question import Answer, PromptStyle, Question
 from core.answering.records import Part, Record, alone, gather_left, merge, part_of
 from core.answering.sharing import Processes, ending_together, from_first, launched, remove_marks
 from core.language.client import EndpointError, in_parallel
-from core.stage import progress
+from core.run.stage import progress
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from core.files import OutputError, write_bytes_atomic
+from core.run.files import OutputError, write_bytes_atomic
 
 
 class PredictionsError(ValueError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core.files import write_text_atomic
+from core.run.files import write_text_atomic
 
 T = TypeVar("T")
 

@@ -38,7 +38,7 @@ from core.audio_lm.encoders import (
     record_from,
 )
 from core.audio_lm.model import Architecture, load_language_model, make_model
-from core.files import write_json
+from core.run.files import write_json
 
 ARTEFACT = "artefact.json"
 

@@ -154,7 +154,7 @@ def instruction_batches(
     gold: Mapping[str, Sequence[str]] | None = None,
     known: Mapping[str, Branch] = BRANCHES,
 ) -> Callable[[int], Iterator[dict[str, Any]]]:
-    """`batches(step)` for `core.training.fit`; `batch_size` counts the items of all processes.
+    """`batches(step)` for `core.train.loop.fit`; `batch_size` counts the items of all processes.
 
     branches: names of those that want features, among the `known`. accumulation: that of the training
     options, batches a step.

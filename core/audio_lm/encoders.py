@@ -19,11 +19,11 @@ import soxr
 import torch
 
 from core.adapters.prefix_lm import Features
-from core.config import nearest
 from core.encoders import trained_clap
 from core.encoders.ast import LongAudio, encode_long, load_ast, read_fbank
 from core.encoders.whisper import hear_long, load_whisper, read_whisper_mel
-from core.files import write_json
+from core.run.config import nearest
+from core.run.files import write_json
 
 RECORD = "encoder.json"
 TAGS = "tags"  # the encoder whose values are logits of labels, which the soft prompt's sentence is made of

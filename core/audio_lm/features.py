@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from core.adapters.prefix_lm import Features
-from core.arrays import RowWriter, array_writer
 from core.audio_lm.encoders import TAGS
-from core.files import OutputError, write_json
+from core.run.arrays import RowWriter, array_writer
+from core.run.files import OutputError, write_json
 
 SET, TRUTH = "set.json", "truth.json"
 
@@ -104,11 +104,6 @@ def open_store(folder: Path, sets: Sequence[str], encoders: Sequence[str]) -> St
         {e: [np.load(folder / e / name / "ends.npy") for name in sets] for e in encoders},
         place,
     )
-
-
-def set_files(folder: Path, sets: Sequence[str], encoders: Sequence[str]) -> list[Path]:
-    """What identifies the features that a row reads: one small file a set and encoder."""
-    return [folder / encoder / name / SET for encoder in encoders for name in sets]
 
 
 def heard_of(folder: Path) -> str:

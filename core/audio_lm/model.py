@@ -17,7 +17,7 @@ from core.adapters.soft_prompt import SoftPrompt, ensure_hint_token
 from core.audio_lm.branches import BRANCHES, Branch, Bridge, encoders_of, make_branch, of_branches
 from core.audio_lm.encoders import TAGS
 from core.audio_lm.features import Store
-from core.checkpoints import load_model
+from core.train.checkpoints import load_model
 
 
 @dataclass(frozen=True, kw_only=True)

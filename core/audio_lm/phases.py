@@ -10,21 +10,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from core import machine
 from core.adapters.prefix_lm import AudioPrefixLM, load_trained, save_trained
 from core.audio_lm.artefact import Artefact, read_artefact, write_artefact
 from core.audio_lm.batches import Hints, Mix, check_lengths, instruction_batches, read_mix
 from core.audio_lm.branches import BRANCHES, Branch
-from core.audio_lm.encoders import RECORD, TAGS, labels_of
+from core.audio_lm.encoders import TAGS, labels_of
 from core.audio_lm.encoders import read_record as read_encoder
-from core.audio_lm.features import open_store, read_truth, set_files
+from core.audio_lm.features import open_store, read_truth
 from core.audio_lm.model import Architecture, heard_by, load_language_model, make_model
 from core.foundations.public import foundation_path, read_record
-from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, imported_files, open_folder
-from core.stage import Context, seed_all
-from core.tracking import Tracker
-from core.training import BatchSource, fit
+from core.run import hardware
+from core.run.resume import close_folder, open_folder, run_identity
+from core.run.stage import Context, seed_all
+from core.run.tracking import Tracker
+from core.train.loop import BatchSource, fit
+from core.train.optimisation import TrainingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,6 @@ def train_row(
     instructions: Path,
     parent: Path | None,
     starts: Mapping[str, Path],
-    code: str,
     context: Context,
     max_tokens: int | None = None,
     branches: Mapping[str, Branch] = BRANCHES,
@@ -63,9 +62,8 @@ def train_row(
 
     features: the folder of `core.audio_lm.features`; instructions: that of the files which the mixes name.
     parent: the folder of a model whose last weights are continued; without one the branches in `starts` begin
-    with the weights in those files, and the rest anew. code: `__file__` of the stage. max_tokens: of
-    instruction and answer, in place of the bridge's. branches: all that are known. A killed run continues in
-    the phase where it was.
+    with the weights in those files, and the rest anew. max_tokens: of instruction and answer, in place of the
+    bridge's. branches: all that are known. A killed run continues in the phase where it was.
     """
     encoders = heard_by(architecture, branches)
     records = tuple(read_encoder(features / name) for name in encoders)
@@ -87,26 +85,15 @@ def train_row(
     longest = max_tokens or architecture.bridge.max_tokens
     for seed in seeds:
         folder = context.path("checkpoints", str(context.variant), f"seed{seed}")
-        shared = context.root / "shared_data" / "foundations" / context.profile
-        inputs = [
-            *([parent / f"seed{seed}" / "model.safetensors"] if parent else []),
-            *fresh.values(),
-            *(features / name / RECORD for name in encoders),
-            shared / "language_model" / "record.json",
-            *(instructions / f"{file}.json" for phase in phases.values() for file in phase.mix),
-            *set_files(features, sets, encoders),
-        ]
         settings = {
             "architecture": asdict(architecture),
             "phases": {n: asdict(p) for n, p in phases.items()},
             "seed": seed,
         }
-        identity = fingerprint(
-            context.root,
+        identity = run_identity(
+            context,
             config=settings
             | {"sets": sets, "hints": asdict(hints) if hints else None, "max_tokens": longest},
-            inputs=inputs,
-            code=imported_files(code),
         )
         if open_folder(folder, identity):
             print(f"{context.variant} seed {seed} is complete")
@@ -125,7 +112,7 @@ def train_row(
         )
         if parent:
             load_parent(model, parent / f"seed{seed}", identity=mine)
-        if machine.is_main_process():
+        if hardware.is_main_process():
             write_artefact(folder, artefact)
         files = {
             id(file): file for mix in mixes.values() for file in mix.files
@@ -158,9 +145,9 @@ def train_row(
                     seed=seed,
                     run=run,
                 )
-                if machine.is_main_process():
+                if hardware.is_main_process():
                     save_trained(model, folder / f"{name}.safetensors", identity=mine)
-        if machine.is_main_process():
+        if hardware.is_main_process():
             save_trained(model, folder / "model.safetensors", identity=mine)
             for checkpoint in folder.glob("*/step*"):
                 shutil.rmtree(checkpoint)

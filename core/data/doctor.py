@@ -7,6 +7,7 @@ when something is missing or wrong. Nothing is downloaded and nothing is changed
 from __future__ import annotations
 
 import argparse
+import csv
 import difflib
 import hashlib
 import json
@@ -255,12 +256,11 @@ def _profile(root: Path, project: Path, profile: str) -> list[Finding]:
 
 
 def _recorded(root: Path) -> Finding:
-    from core.scenes.recorded import FETCH, read_recordings
-
     lists, raw = root / "shared_data" / "recorded", root / "shared_data" / "raw" / "debian"
-    listed = read_recordings(lists)
-    absent = [r for r in listed if not (raw / "unpacked" / r.package / r.path).is_file()]
-    packages = sorted({r.package for r in absent})
+    with (lists / "clips.csv").open(encoding="utf-8", newline="") as file:
+        listed = list(csv.DictReader(file))
+    absent = [r for r in listed if not (raw / "unpacked" / r["package"] / r["path"]).is_file()]
+    packages = sorted({r["package"] for r in absent})
     return Finding(
         kind="data set",
         name="recorded bank",
@@ -270,7 +270,7 @@ def _recorded(root: Path) -> Finding:
         else f"all {len(listed)} recordings there",
         licence="one per package and per clip, printed when they are fetched",
         where=str(raw.relative_to(root)),
-        next=FETCH if absent else "",
+        next="nox -s recorded" if absent else "",
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.schema import DatasetError, some
-from core.files import write_json, write_text_atomic
+from core.run.files import write_json, write_text_atomic
 
 KEYS = ("audio_id", "instruction", "input", "dataset", "task", "output")
 AUDIO_KEYS = ("audio_id", "caption", "timestamp_events", "input", "dataset", "task", "instruction_output")

@@ -56,7 +56,7 @@ def read_manifest(path: Path, *, audio: bool = False) -> pd.DataFrame:
 
 def write_manifest(path: Path, frame: pd.DataFrame) -> None:
     """Write a manifest as Parquet or CSV, by the ending of `path`; atomically."""
-    from core.files import write_bytes_atomic
+    from core.run.files import write_bytes_atomic
 
     if path.suffix == ".parquet":
         write_bytes_atomic(path, frame.to_parquet(index=False))

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.data.schema import DatasetError, describe, problems, some
-from core.files import OutputError, write_json, write_text_atomic
+from core.run.files import OutputError, write_json, write_text_atomic
 
 INFO = "info.json"
 ABSENT = "not_run.txt"

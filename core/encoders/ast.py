@@ -20,7 +20,7 @@ from transformers import ASTConfig, ASTForAudioClassification
 
 from core.audio.mel import KaldiFbank
 from core.audio.spectrum import Waveforms, waveform_rows
-from core.files import write_json
+from core.run.files import write_json
 
 FRONT_END = "front_end.json"
 LongAudio = Literal["window", "refuse"]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.audio.mel import ClapMel
 from core.encoders.clap import AudioTower, Clap, Pooling, TextTower, build_clap
-from core.files import write_json, write_text_atomic
+from core.run.files import write_json, write_text_atomic
 
 
 class ModelError(ValueError):

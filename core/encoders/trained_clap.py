@@ -13,9 +13,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from core.audio.mel import ClapMel
-from core.checkpoints import load_model
 from core.encoders.clap import Clap
 from core.encoders.clap_folder import Shape, make_front_end, make_model, read_shape, tokenize, weights_of
+from core.train.checkpoints import load_model
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def scene_batches(
     features: Callable[[Tensor], Tensor],
     seed: int,
 ) -> Callable[[int], Iterator[dict[str, Any]]]:
-    """`batches(step)` for `core.training.fit`: ids, features (B, T, F), present (B, T', C) float32.
+    """`batches(step)` for `core.train.loop.fit`: ids, features (B, T, F), present (B, T', C) float32.
 
     `features` turns power mels (B, T, F) into what the network takes; the first `skip` frames are left off.
     """

@@ -19,10 +19,10 @@ from core.audio.mel import WhisperMel
 from core.audio.spectrum import POWER_FLOOR, centred
 from core.encoders.whisper import STRIDE, WhisperFeatures, WhisperShape, make_whisper
 from core.foundations.hearing import Grid, Hearing, presence, scene_batches, scores, validation
-from core.optimisation import TrainingOptions
 from core.scenes.bank import Bank
 from core.scenes.compose import ClipMels, clip_mels
-from core.training import fit
+from core.train.loop import fit
+from core.train.optimisation import TrainingOptions
 
 
 @dataclass(frozen=True)

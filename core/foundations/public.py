@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.data.cards import CHECKPOINTS, CheckpointCard
-from core.files import write_json
+from core.run.files import write_json
 
 RECORD = "record.json"
 REVISION = "revision.txt"  # one line, for downloads that did not keep the revision themselves

@@ -19,10 +19,10 @@ from core.audio.mel import KaldiFbank
 from core.encoders.ast import AstEncoder, AstShape, make_ast, tags
 from core.foundations.hearing import Grid, Hearing, presence, scene_batches, validation
 from core.metrics.classification import macro_average_precision
-from core.optimisation import TrainingOptions
 from core.scenes.bank import Bank
 from core.scenes.compose import ClipMels, clip_mels
-from core.training import BatchSource, fit
+from core.train.loop import BatchSource, fit
+from core.train.optimisation import TrainingOptions
 
 FLOOR = 1.192092955078125e-07  # of the power, as in KaldiFbank
 

@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from core.files import write_text_atomic
 from core.language.client import Chat, Message, Options, Reply, Usage, wire
+from core.run.files import write_text_atomic
 
 
 class CachedChat:

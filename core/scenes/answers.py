@@ -27,7 +27,7 @@ from core.scenes.facts import (
     tree_of,
 )
 from core.scenes.phrasings import NO, NUMBERS, PHRASINGS, YES
-from core.scenes.settings import PLACES
+from core.scenes.places import PLACES
 
 CLOTHO_SHARE = 0.2  # of the drawn caption prompts asks for Clotho's style
 

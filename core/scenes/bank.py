@@ -259,6 +259,25 @@ def read_bank(folder: str | Path, *, splits: Sequence[str] | None = None) -> Ban
     return Bank(tuple(clips), tuple(waveforms), int(info["sample_rate"]))
 
 
+@dataclass(frozen=True)
+class Named:
+    """What captions call the sounds of a label: its domain and its phrases, as in `Clip`."""
+
+    domain: str
+    phrases: tuple[str, ...]
+
+
+def read_names(folder: str | Path) -> dict[str, Named]:
+    """Label -> domain and phrases of the bank in `folder`, without its audio; empty where there is none."""
+    import pyarrow.parquet as pq
+
+    found: dict[str, Named] = {}
+    for path in sorted(Path(folder).glob("*.parquet")):
+        for row in pq.read_table(path, columns=["label", "domain", "phrases"]).to_pylist():
+            found.setdefault(row["label"], Named(row["domain"], tuple(row["phrases"])))
+    return dict(sorted(found.items()))
+
+
 def _features(sample_rate: int) -> dict[str, object]:
     """The columns as the Hub's `datasets` describes them, so that its reader sees audio and not bytes."""
     text = {"dtype": "string", "_type": "Value"}

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from core.scenes.algebra import Leaf, Node, Tree, always_true, holds
-from core.scenes.settings import PLACES, places_of
+from core.scenes.places import PLACES, places_of
 from core.scenes.timeline import Scene, Span, before, overlaps
 
 Relation: TypeAlias = Literal["before", "after", "together"]

@@ -6,7 +6,7 @@ plural, so no verb may agree with them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 YES, NO = "yes", "no"
 ABSENT = "not heard"  # the key of a question about a sound that is not there
@@ -121,3 +121,16 @@ PHRASINGS: Mapping[str, tuple[str, ...]] = {
         "Would you expect the {which} sound {place}?",
     ),
 }
+
+# The words in which a description tells music and speech.
+KEYS = ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B")
+HOW_MANY = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+ADVERBS = {"happy": "happily", "sad": "sadly", "angry": "angrily", "afraid": "fearfully", "calm": "calmly"}
+
+
+def listed(names: Sequence[str]) -> str:
+    """ "a flute, an organ and drums"."""
+    bare = ("drums", "strings", "brass", "bells", "bass")
+    words = [name if name in bare else f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in names]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

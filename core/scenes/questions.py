@@ -20,8 +20,8 @@ from core.scenes.bank import Bank
 from core.scenes.draw import voice_attributes
 from core.scenes.facts import facts
 from core.scenes.phrasings import ABSENT, CLOSED, NO, NUMBERS, YES
+from core.scenes.places import PLACES
 from core.scenes.reasoning import REASONING_MAKERS
-from core.scenes.settings import PLACES
 from core.scenes.timeline import Scene
 
 CLOSED_TASKS = tuple(CLOSED_MAKERS)

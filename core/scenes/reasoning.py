@@ -12,7 +12,7 @@ from typing import Literal
 from core.scenes.answers import Made, Placed, World, a_, at_place, other_place, pick, rare, yes_no
 from core.scenes.facts import first, homes, last, longest, neighbour, relation
 from core.scenes.phrasings import ABSENT
-from core.scenes.settings import PLACES
+from core.scenes.places import PLACES
 
 Side = Literal["before", "after"]
 SIDES: tuple[Side, Side] = ("before", "after")

@@ -104,7 +104,7 @@ def scene_batches(
     seed: int,
     accumulation: int = 1,
 ) -> Callable[[int], Iterator[Batch]]:
-    """`batches(step)` for `core.training.fit`; `batch_size` counts the scenes of all processes together.
+    """`batches(step)` for `core.train.loop.fit`; `batch_size` counts the scenes of all processes together.
 
     accumulation: that of the training options, batches a step.
     """

@@ -19,16 +19,16 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from core.checkpoints import save_model
 from core.encoders.clap import Clap, load_htsat, load_t5
 from core.encoders.clap_folder import ModelError, Shape, make_front_end, make_model, write_shape
-from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.resume import close_folder, open_folder, run_identity
+from core.run.stage import Context, seed_all
 from core.scenes.bank import Bank, read_bank
 from core.scenes.compose import ClipMels
 from core.scenes.timeline import Scene
-from core.stage import Context, seed_all
-from core.training import fit
+from core.train.checkpoints import save_model
+from core.train.loop import fit
+from core.train.optimisation import TrainingOptions
 from projects.compa.batches import SceneMix, bank_mels, log_mels, scene_source
 
 
@@ -60,12 +60,7 @@ def init(config: Config, *, context: Context) -> None:
                 "names its source, licence and place"
             )
     tokenizer_file = context.path("data", "tokenizer.json")
-    identity = fingerprint(
-        context.root,
-        config=asdict(config),
-        inputs=[tokenizer_file, context.root / "shared_data" / "bank" / context.profile / "bank.json"],
-        code=imported_files(__file__),
-    )
+    identity = run_identity(context, config=asdict(config))
     if open_folder(out, identity):
         print(f"{out} is complete")
         return
@@ -177,6 +172,6 @@ def _detection_batch(
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(init, Config)

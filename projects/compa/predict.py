@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from core.audio.read import read_audio
-from core.checkpoints import load_model
 from core.data.parquet import read_dataset, read_info
 from core.encoders.clap import Clap, load_laion
 from core.encoders.clap_folder import (
@@ -32,10 +31,12 @@ from core.encoders.clap_folder import (
     tokenize,
     weights_of,
 )
-from core.files import write_json, write_text_atomic
 from core.metrics.retrieval import retrieval_ranks
+from core.run.files import write_json, write_text_atomic
+from core.run.stage import Context, progress
 from core.scenes.captions import shuffle_words
-from core.stage import Context, progress
+from core.train.checkpoints import load_model
+from projects.compa.sets import EvalSet, Task, sets_of
 
 COMPARISONS = ("pair", "reversed", "triplet")
 DIGITS = 6  # kept of a similarity: far below any difference that decides an item
@@ -43,16 +44,16 @@ DIGITS = 6  # kept of a similarity: far below any difference that decides an ite
 
 @dataclass(frozen=True)
 class Config:
-    """checkpoint: a trained variant, or "laion" for the public weights in `weights` (skipped when absent)."""
+    """sets: those of rows.yaml; tasks: what the variant is tested on. seeds: empty is all that were trained.
 
-    checkpoint: str
-    seeds: tuple[int, ...]
-    comparisons: tuple[str, ...] = ()
-    retrieval: tuple[str, ...] = ()
-    shuffled: bool = False
-    zero_shot: tuple[str, ...] = ()
+    weights: the folder of public weights (skipped when absent) in place of the variant's own.
+    """
+
+    sets: dict[str, EvalSet]
+    tasks: tuple[Task, ...] = ("comparison",)
+    seeds: tuple[int, ...] = ()
     prompt: str = "This is a sound of {}"
-    weights: str = "shared_data/raw/checkpoints/laion--clap-htsat-fused"
+    weights: str = ""
     batch_size: int = 64
 
 
@@ -124,7 +125,7 @@ def predict(config: Config, *, context: Context) -> None:
     try:
         embedder = make_embedder(config, context=context)
     except FileNotFoundError as missing:
-        if config.checkpoint != "laion":
+        if not config.weights:
             raise
         reason = (
             f"not run: the weights are not in {config.weights}; `python -m core.data.doctor compa` tells more"
@@ -133,9 +134,10 @@ def predict(config: Config, *, context: Context) -> None:
         print(f"{context.variant} {reason} ({type(missing).__name__})")
         return
     (out / "not_run.txt").unlink(missing_ok=True)
-    for name in config.comparisons:
+    wanted = {task: sets_of(config.sets, task) if task in config.tasks else [] for task in get_args(Task)}
+    for name in wanted["comparison"]:
         _write(out / f"{name}.jsonl", compare(embedder, name))
-    for name in config.retrieval:
+    for name in wanted["retrieval"]:
         names, audio = embedder.audios(name)
         rows = read_dataset(embedder.datasets / name, columns=["id", "captions"]).to_list()
         if [row["id"] for row in rows] != [row for row, _ in names]:
@@ -143,14 +145,14 @@ def predict(config: Config, *, context: Context) -> None:
                 f"{name}: the cached log-mels belong to other rows; run the stage `prepare` again"
             )
         _write(out / f"{name}.jsonl", retrieve(embedder, rows, audio))
-        if config.shuffled:
+        if name in wanted["shuffled"]:
             rng = np.random.default_rng(0)
             mixed = [
                 {"id": row["id"], "captions": [shuffle_words(text, rng=rng) for text in row["captions"]]}
                 for row in rows
             ]
             _write(out / f"{name}_shuffled.jsonl", retrieve(embedder, mixed, audio))
-    for name in config.zero_shot:
+    for name in wanted["zero_shot"]:
         classes = [str(label) for label in read_info(embedder.datasets / name)["labels"]]
         _write(out / f"{name}.jsonl", classify(embedder, name, classes, prompt=config.prompt))
         if name == "fsd50k":
@@ -165,17 +167,24 @@ def make_embedder(config: Config, *, context: Context) -> Embedder:
         "batch_size": config.batch_size,
     }
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if config.checkpoint == "laion":
+    if config.weights:
         folder = context.root / config.weights
         model = load_laion(folder).eval().to(device)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         return Embedder((model,), tokenizer, 77, True, FrontEnd(), **shared)
     shape, tokenizer = read_shape(context.path("checkpoints", "init"))
-    models = tuple(
-        load_variant(shape, weights_of(context.path("checkpoints"), config.checkpoint, seed)).to(device)
-        for seed in config.seeds
-    )
+    base, variant = context.path("checkpoints"), str(context.variant)
+    seeds = config.seeds or seeds_of(base / variant)
+    models = tuple(load_variant(shape, weights_of(base, variant, seed)).to(device) for seed in seeds)
     return Embedder(models, tokenizer, shape.text.max_tokens, shape.pooling == "padded", None, **shared)
+
+
+def seeds_of(folder: Path) -> tuple[int, ...]:
+    """The seeds of a variant that were trained. Raises ModelError where there is none."""
+    found = sorted(int(path.name.removeprefix("seed")) for path in folder.glob("seed*"))
+    if not found:
+        raise ModelError(f"{folder} holds no trained seed: run the stage `train {folder.name}`")
+    return tuple(found)
 
 
 def load_variant(shape: Shape, weights: Path) -> Clap:
@@ -251,6 +260,6 @@ def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(predict, Config)

@@ -15,30 +15,32 @@ import numpy as np
 import pandas as pd
 from tokenizers import Tokenizer
 
-from core.arrays import array_writer
 from core.audio.read import read_many
 from core.data.contamination import check_contamination
 from core.data.manifest import manifest_of
 from core.data.parquet import read_dataset
 from core.encoders.clap_folder import FrontEnd, ModelError, make_front_end, train_tokenizer
-from core.files import write_json, write_text_atomic
+from core.run.arrays import array_writer
+from core.run.files import write_json, write_text_atomic
+from core.run.stage import Context, progress
 from core.scenes.bank import Bank, read_bank
 from core.scenes.captions import CARRIERS, NOISY, PAPER, QUIET, TRAIN, draw_wording, phrase_book, write
 from core.scenes.draw import SceneSource, voice_attributes
-from core.stage import Context, progress
+from projects.compa.sets import EvalSet
 
 AUDIO = ("pair_audio", "reversed_audio", "triplet_audio", "audio")
 
 
 @dataclass(frozen=True)
 class Config:
-    """test_sets: names under shared_data/datasets; train_sets: official data sets that training reads.
+    """sets: those of rows.yaml, under shared_data/datasets; train_sets: official data sets that training
+    reads.
 
     tokenizer: "grammar" trains one on captions of training scenes, anything else is the folder of a public
     tokenizer (tokenizer.json), such as shared_data/raw/checkpoints/google--flan-t5-large.
     """
 
-    test_sets: tuple[str, ...]
+    sets: dict[str, EvalSet]
     front_end: FrontEnd = field(default_factory=FrontEnd)
     train_sets: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()  # of the bank; empty is all
@@ -54,7 +56,7 @@ class Config:
 def prepare(config: Config, *, context: Context) -> None:
     """Check the splits, make the tokenizer, and analyse the test audio."""
     shared = context.root / "shared_data"
-    sets = {name: shared / "datasets" / context.profile / name for name in config.test_sets}
+    sets = {name: shared / "datasets" / context.profile / name for name in config.sets}
     out = context.path("data")
     bank = read_bank(shared / "bank" / context.profile, splits=["train", "valid"]).only(config.labels)
     report = contamination(bank, sets, shared, config, profile=context.profile)
@@ -156,6 +158,6 @@ def _in_batches(
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(prepare, Config)

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from core.cells import Cell, write_cells
 from core.metrics.compa import compa_scores, random_baseline
 from core.metrics.retrieval import Ranks, retrieval_scores
-from core.scoring import Result, map_cell, mean_cell, read_lines
-from core.stage import Context
+from core.report.cells import Cell, write_cells
+from core.report.scoring import Result, map_cell, mean_cell, read_lines
+from core.run.stage import Context
 
 COLUMNS = {"esc50": "esc50", "urbansound8k": "us8k", "vggsound": "vggsound", "fsd50k": "fsd50k"}
 RETRIEVAL = ("audiocaps", "clotho")
@@ -199,6 +199,6 @@ def draw_shuffle(cells: Sequence[Cell], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(score, Config)

@@ -20,21 +20,21 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from core.audio.read import read_audio
-from core.checkpoints import load_model, save_model
 from core.data.loader import caption_batches
 from core.data.parquet import read_dataset
 from core.encoders.clap import Clap
 from core.encoders.clap_folder import Shape, make_front_end, make_model, read_shape, tokenize, weights_of
-from core.history import History
 from core.losses.contrastive import Masking
 from core.metrics.compa import compa_scores
 from core.metrics.retrieval import retrieval_ranks, retrieval_scores
-from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, imported_files, open_folder
+from core.run.resume import close_folder, open_folder, run_identity
+from core.run.stage import Context, seed_all
 from core.scenes.bank import Bank, read_bank
-from core.scenes.benchmarks import compa_order
-from core.stage import Context, seed_all
-from core.training import fit
+from core.scenes.comparisons import compa_order
+from core.train.checkpoints import load_model, save_model
+from core.train.history import History
+from core.train.loop import fit
+from core.train.optimisation import TrainingOptions
 from projects.compa.batches import CONNECTIVES, Batch, SceneMix, bank_mels, scene_batches
 from projects.compa.objectives import Objective, compa_loss
 
@@ -85,23 +85,10 @@ def train(config: Config, *, context: Context) -> None:
         positives_as=config.positives_as,
         gather=config.gather,
     )
-    # The start weights can be the same with another tokenizer or front end, so these count as well.
-    shared = context.root / "shared_data"
-    inputs = [
-        context.path("checkpoints", "init", "shape.json"),
-        context.path("checkpoints", "init", "tokenizer.json"),
-        shared / "bank" / context.profile / "bank.json",
-        *(shared / "datasets" / context.profile / name / "info.json" for name in config.train_sets),
-    ]
     for seed in config.seeds:
         folder = context.path("checkpoints", str(context.variant), f"seed{seed}")
         start = weights_of(context.path("checkpoints"), config.parent, seed)
-        identity = fingerprint(
-            context.root,
-            config=asdict(config) | {"seeds": seed},
-            inputs=[start, *inputs],
-            code=imported_files(__file__),
-        )
+        identity = run_identity(context, config=asdict(config) | {"seeds": seed})
         if open_folder(folder, identity):
             print(f"{context.variant} seed {seed} is complete")
             continue
@@ -244,6 +231,6 @@ def _last(history: History) -> str:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(train, Config)

@@ -15,15 +15,15 @@ import numpy as np
 
 from core.data.instructions import Instruction, write_instructions
 from core.data.parquet import read_dataset, why_absent
-from core.files import write_text_atomic
+from core.run.files import write_text_atomic
+from core.run.stage import Context, progress
 from core.scenes.bank import Bank, read_bank
 from core.scenes.captions import phrase_book
 from core.scenes.draw import SceneSource, voice_attributes
 from core.scenes.phrasings import CLOSED, PROMPT_CAPTION, PROMPT_CLASSIFY
+from core.scenes.places import PLACES
 from core.scenes.questions import CLOSED_TASKS, OPEN_TASKS, ask, compa_r
-from core.scenes.settings import PLACES
 from core.scenes.timeline import Scene, scene_to_json
-from core.stage import Context, progress
 
 PROMPT_INSTRUMENT = CLOSED + "What is the instrument of this music?"
 PROMPT_SOURCE = CLOSED + "What is the source of this music?"
@@ -165,6 +165,6 @@ def from_row(name: str, row: Mapping[str, Any]) -> Iterator[tuple[str, Instructi
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(compose, Config)

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from core.encoders.trained_clap import open_clap
-from core.files import write_text_atomic
-from core.stage import Context, progress
+from core.run.files import write_text_atomic
+from core.run.stage import Context, progress
 from projects.gama.features import dataset_batches
 from projects.gama.gold import dataset_of
 
@@ -79,6 +79,6 @@ def _write(context: Context, name: str, ids: Sequence[str], scores: np.ndarray) 
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(contrast, Config)

@@ -21,9 +21,9 @@ import numpy as np
 from core.audio.files import Kind
 from core.audio.read import read_audio
 from core.data.parquet import read_dataset
-from core.files import write_text_atomic
 from core.metrics.bootstrap import dataset_seed
-from core.stage import Context
+from core.run.files import write_text_atomic
+from core.run.stage import Context
 
 RANGE_DB = 60.0  # below the loudest cell everything is black
 COLOURS = 12  # few, so that the page stays small enough for git
@@ -241,6 +241,6 @@ def _spectrogram(audio: bytes, *, name: str) -> bytes:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(examples, Config)

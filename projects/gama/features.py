@@ -31,11 +31,11 @@ from core.audio_lm.encoders import (
 from core.audio_lm.features import heard_of, keep_only, write_set
 from core.data.parquet import read_dataset, read_info, why_absent
 from core.foundations.public import read_record as read_foundation
+from core.run.stage import Context, progress
 from core.scenes.bank import read_bank
 from core.scenes.compose import render_many
 from core.scenes.facts import facts
 from core.scenes.timeline import scene_from_json
-from core.stage import Context, progress
 
 SCENES = "scenes"
 Batches: TypeAlias = Iterable[tuple[list[str], list[np.ndarray]]]
@@ -194,6 +194,6 @@ def _hash(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(features, Config)

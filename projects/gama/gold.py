@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from core.data.parquet import read_dataset, read_info, why_absent
-from core.files import write_json, write_text_atomic
+from core.run.files import write_json, write_text_atomic
+from core.run.stage import Context
 from core.scenes.bank import read_bank
 from core.scenes.captions import phrase_book
 from core.scenes.draw import voice_attributes
 from core.scenes.phrasings import CLOSED, PROMPT_AUDIOCAPS, PROMPT_CAPTION, PROMPT_CLOTHO, PROMPT_DETAIL
 from core.scenes.questions import aliases
-from core.stage import Context
 from projects.gama.compose import PROMPT_INSTRUMENT, PROMPT_SOURCE
 
 Line = dict[str, Any]
@@ -116,6 +116,6 @@ def questions(folder: Path, name: str, config: Config) -> Iterator[Line]:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(gold, Config)

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from core.data.instructions import Event, format_events
-from core.files import write_text_atomic
 from core.language.cache import CachedChat
 from core.language.client import totals
 from core.language.http import Endpoint, connect, unusable
 from core.language.prompts import read_prompt
 from core.metrics.judge import Case, Verdict, judge, summarise
-from core.scoring import read_lines
-from core.stage import Context
+from core.report.scoring import read_lines
+from core.run.files import write_text_atomic
+from core.run.stage import Context
 
 PROMPT = Path(__file__).parent / "prompts" / "judge.txt"
 
@@ -83,6 +83,6 @@ def line_of(verdict: Verdict) -> str:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(judged, Config)

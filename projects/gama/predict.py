@@ -19,8 +19,8 @@ from core.adapters.prefix_lm import Sampling
 from core.audio_lm.artefact import AudioLm, open_audio_lm, read_artefact
 from core.audio_lm.batches import Hints
 from core.audio_lm.features import Store, open_store, read_truth
-from core.files import write_text_atomic
-from core.stage import Context, progress
+from core.run.files import write_text_atomic
+from core.run.stage import Context, progress
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,6 @@ def answer(
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(predict, Config)

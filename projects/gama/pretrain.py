@@ -25,15 +25,15 @@ from core.adapters.projector import Projector
 from core.adapters.qformer import AudioQFormer, QFormerShape
 from core.audio_lm.batches import Mix, check_lengths, instruction_batches, read_mix
 from core.audio_lm.branches import QFormerBranch
-from core.audio_lm.features import Store, open_store, set_files
+from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import load_language_model
-from core.checkpoints import load_model, save_model
 from core.foundations.public import foundation_path
 from core.losses.bridging import bridging_losses
-from core.optimisation import TrainingOptions
-from core.resume import close_folder, fingerprint, imported_files, open_folder
-from core.stage import Context, seed_all
-from core.training import fit
+from core.run.resume import close_folder, open_folder, run_identity
+from core.run.stage import Context, seed_all
+from core.train.checkpoints import load_model, save_model
+from core.train.loop import fit
+from core.train.optimisation import TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,7 @@ def pretrain(config: Config, *, context: Context) -> None:
     words = AutoTokenizer.from_pretrained(tower, local_files_only=True)
     shape = replace(config.shape, feature_size=store.widths()["ast"], vocab_size=len(words))
     out = context.path("checkpoints", "pretrain")
-    inputs = [
-        folder / "captions.json",
-        *set_files(context.path("data", "features"), config.sets, ("ast",)),
-        context.root / "shared_data" / "foundations" / context.profile / "text_tower" / "record.json",
-        context.root / "shared_data" / "foundations" / context.profile / "language_model" / "record.json",
-    ]
-    identity = fingerprint(
-        context.root,
-        config=asdict(config),
-        inputs=inputs,
-        code=imported_files(__file__),
-    )
+    identity = run_identity(context, config=asdict(config))
     if open_folder(out, identity):
         print(f"{out} is complete")
         return
@@ -207,6 +196,6 @@ def remove_steps(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(pretrain, Config)

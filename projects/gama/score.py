@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from core.cells import Cell, Items, write_cells
 from core.metrics.captioning import caption_scores
 from core.metrics.clotho_aqa import clotho_aqa_scores
 from core.metrics.label_mapping import Encode, Split, map_to_labels
 from core.metrics.multilabel import micro_f1, micro_f1_replicates, one_hot_argmax
 from core.metrics.stated import correct
 from core.metrics.tuples import reference_tuples, scene_tuples, tuple_scores
-from core.scoring import PredictionError, map_cell, mean_cell, read_lines, statistic_cell
-from core.stage import Context
+from core.report.cells import Cell, Items, write_cells
+from core.report.scoring import PredictionError, map_cell, mean_cell, read_lines, statistic_cell
+from core.run.stage import Context
 
 COLUMNS = {"dcase2017": "dcase", "tut2017": "tut", "medley_solos": "medley"}  # else a set's own name
 MAP_SETS = ("fsd50k", "audioset")
@@ -242,6 +242,6 @@ def top_hits(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(score, Config)

@@ -23,13 +23,13 @@ from core.data.instructions import (
     write_audio_instructions,
     write_instructions,
 )
-from core.files import write_json, write_text_atomic
 from core.language.cache import CachedChat
 from core.language.client import Chat, Options, Reply, ReplyError, in_parallel, totals
 from core.language.http import Endpoint, connect, unusable
 from core.language.prompts import Prompt, read_prompt
 from core.language.structured import complete_json
-from core.stage import Context, progress
+from core.run.files import write_json, write_text_atomic
+from core.run.stage import Context, progress
 from projects.gama.experts import Item, read_exemplars, read_items, read_rejected
 from projects.gama.pair_checks import Vocabulary, fault_of, pairs_schema
 
@@ -211,6 +211,6 @@ def _drop(reason: str, detail: str = "", *, instruction: str = "", answer: str =
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(synthesize, Config)

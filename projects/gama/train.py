@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from core.audio_lm.branches import BRANCHES, Bridge, branch_of
 from core.audio_lm.model import Architecture
 from core.audio_lm.phases import Phase, train_row
-from core.stage import Context
+from core.run.stage import Context
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,11 @@ def train(config: Config, *, context: Context) -> None:
         instructions=context.path("data", "instructions"),
         parent=None,
         starts={"qformer": context.path("checkpoints", "pretrain", "generative.safetensors")},
-        code=__file__,
         context=context,
     )
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(train, Config)

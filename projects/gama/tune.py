@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from core.audio_lm.artefact import read_artefact
 from core.audio_lm.batches import Hints
 from core.audio_lm.phases import Phase, train_row
-from core.stage import Context
+from core.run.stage import Context
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,11 @@ def tune(config: Config, *, context: Context) -> None:
         instructions=context.path("data", "instructions"),
         parent=context.path("checkpoints", config.parent),
         starts={},
-        code=__file__,
         context=context,
     )
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(tune, Config)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from core.files import write_bytes_atomic
+from core.run.files import write_bytes_atomic
 from projects.mmau.recognise import FRAME, Model, RecogniserError, Word, listen, open_decoder, own
 
 SHAPE = (42, 3, 128, 13)  # phonemes, streams, Gaussians, dimensions of pocketsphinx's en-us model

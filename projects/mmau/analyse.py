@@ -15,7 +15,7 @@ import numpy as np
 import soxr
 
 from core.audio.spectrum import hann, mel_filters
-from core.skills.band import KEYS, NUMBERS, listed
+from core.scenes.phrasings import HOW_MANY, KEYS, listed
 
 RATE = 16_000
 ONSET_HOP, ONSET_WINDOW, BANDS = 160, 1024, 40
@@ -77,13 +77,14 @@ def analyse(sound: np.ndarray, *, sample_rate: int, name: str) -> Music:
 
 
 def tell(music: Music, instruments: Sequence[str]) -> str:
-    """The measurements as a sentence. instruments: as `core.skills.score.PLAYERS` calls them."""
+    """The measurements as a sentence. instruments: as `shared_data.world.music.notation.PLAYERS` calls
+    them."""
     names = list(dict.fromkeys([*instruments, *(["drums"] if music.drums else [])]))
     who = listed(names) if names else "an instrument"
     several = len(names) > 1 or names in (["drums"], ["strings"], ["bells"])
     what = f"{who[0].upper()}{who[1:]} {'play' if several else 'plays'}"
     if names != ["drums"]:
-        what += f" about {NUMBERS[music.notes]} notes at once" if music.notes > 1 else " a single melody"
+        what += f" about {HOW_MANY[music.notes]} notes at once" if music.notes > 1 else " a single melody"
         what += f" in {music.key}" if music.key else ""
     what += f" at about {music.tempo:.0f} beats per minute" if music.tempo is not None else ""
     more = [music.contour if music.notes == 1 else "", music.pace, music.loudness]

@@ -14,11 +14,11 @@ from core.answering.harness import evaluate
 from core.answering.items import Item
 from core.data.choices import stored_split
 from core.data.parquet import read_dataset, why_absent
-from core.files import write_text_atomic
-from core.resume import close_folder, fingerprint, imported_files, open_folder
-from core.stage import Context
+from core.run.files import write_text_atomic
+from core.run.resume import close_folder, open_folder, run_identity
+from core.run.stage import Context
 from projects.mmau.gold import dataset_folder, require_exam
-from projects.mmau.models import READERS, Config, Opened, inputs_of, open_model, sizes_of, why_not
+from projects.mmau.models import READERS, Config, Opened, open_model, sizes_of, why_not
 from projects.mmau.questions import Sounds, read_exam, to_items
 
 
@@ -26,16 +26,14 @@ def answer(config: Config, *, context: Context) -> None:
     """Ask every condition; a killed run goes on where it stopped."""
     out = context.path("predictions", str(context.variant))
     reason = why_not(config, context)  # part of the identity: what was missing may be there another time
-    identity = fingerprint(
-        context.root,
+    identity = run_identity(
+        context,
         config={
             "config": repr(config),
             "variant": context.variant,
             "not run": reason,
             "files": sizes_of(config, context),
         },
-        inputs=[path for path in inputs_of(config, context) if path.is_file()],
-        code=imported_files(__file__),
     )
     if open_folder(out, identity):
         print(f"{context.variant} is complete")
@@ -103,6 +101,6 @@ def pro_items(folder: Path, split: str, *, heard: bool) -> list[Item]:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(answer, Config)

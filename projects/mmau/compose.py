@@ -1,13 +1,13 @@
-"""Write what mini's reader is trained on. Reads: the bank; writes: data/<profile>/training/ with
-instructions/reading.json.
+"""Write what mini's reader is trained on. Reads: the data set mmau_reading (items that were never rendered,
+with their true descriptions); writes: data/<profile>/training/instructions/reading.json, or
+data/<profile>/training/not_run.txt.
 
-Items of every skill are drawn anew, from the training clips, voices and patches, and are never rendered: the
-reader is asked about their true description. Options are not shown; it then says which it finds likeliest. A
-profile whose `told` is 0 trains nothing here.
+Options are not shown; the reader later says which it finds likeliest.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,31 +15,28 @@ import numpy as np
 
 from core.answering.cascade import with_description
 from core.data.instructions import Instruction, write_instructions
-from core.files import write_text_atomic
-from core.scenes.bank import read_bank
-from core.skills.exam import draw, makers
-from core.skills.item import World
-from core.stage import Context
+from core.run.files import write_text_atomic
+from core.run.stage import Context
 
 TOLD = "told"  # the name of the set, of which nothing is ever heard
 
 
 @dataclass(frozen=True)
 class Config:
-    """told: items of each skill. untold: share of them whose description is left out, so that the reader also
-    learns to guess.
+    """without: why this profile trains no reader. untold: share of the items whose description is left out,
+    so that the reader also learns to guess.
     """
 
-    told: int = 500
+    without: str = ""
     untold: float = 0.1
-    seed: int = 1  # not that of the exam: other items
+    seed: int = 1
 
 
 def compose(config: Config, *, context: Context) -> None:
-    """Write the instructions."""
+    """Write the instructions, or why there are none."""
     out = context.path("data", "training")
-    if not config.told:
-        write_text_atomic(out / "not_run.txt", "this profile trains no row of its own\n")
+    if config.without:
+        write_text_atomic(out / "not_run.txt", config.without + "\n")
         return
     (out / "not_run.txt").unlink(missing_ok=True)
     items = list(read_items(config, context))
@@ -49,25 +46,23 @@ def compose(config: Config, *, context: Context) -> None:
 
 
 def read_items(config: Config, context: Context) -> Iterator[Instruction]:
-    """Questions about descriptions, of items that only these are."""
-    bank = read_bank(context.root / "shared_data" / "bank" / context.profile, splits=["train"])
+    """Questions about descriptions, of items that only these are; `untold` of them are left out."""
+    path = context.root / "shared_data" / "datasets" / context.profile / "mmau_reading" / "reading.jsonl"
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path}: run the stage `reading` of shared_data")
     rng = np.random.default_rng(config.seed)
-    skills, _ = makers()
-    counts = dict.fromkeys(skills, config.told)
-    for number, draft in enumerate(
-        draw(World(bank, "train"), skills=list(skills), n=counts, seed=config.seed)
-    ):
-        told = draft.facts if rng.random() >= config.untold else ""
+    for number, line in enumerate(map(json.loads, path.read_text(encoding="utf-8").split("\n")[:-1])):
+        told = line["facts"] if rng.random() >= config.untold else ""
         yield Instruction(
             audio_id=f"{TOLD}:{number}",
-            instruction=with_description(told, draft.question),
-            output=draft.answer,
+            instruction=with_description(told, line["question"]),
+            output=line["answer"],
             dataset="mmau",
-            task=draft.skill,
+            task=line["skill"],
         )
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(compose, Config)

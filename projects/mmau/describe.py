@@ -23,14 +23,15 @@ from core.audio.files import AudioError
 from core.audio.read import read_many
 from core.data.choices import TASKS, stored_split
 from core.data.parquet import read_dataset, why_absent
-from core.files import write_text_atomic
 from core.language.cache import CachedChat
 from core.language.client import Chat, Message, Options, ReplyError, Text, in_parallel
 from core.language.http import Endpoint, connect, unusable
 from core.language.prompts import read_prompt
-from core.stage import Context, progress
+from core.run.files import write_text_atomic
+from core.run.stage import Context, progress
+from core.scenes.bank import read_names
 from projects.mmau import talk
-from projects.mmau.gold import dataset_folder, read_texts, write_lines
+from projects.mmau.gold import dataset_folder, gama_row, read_texts, write_lines
 from projects.mmau.recognise import RATE, RecogniserMissingError, spoken
 from projects.mmau.recognise import why_absent as why_deaf
 
@@ -43,7 +44,7 @@ class DescribeError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """artefact: the row whose tagger gives tags (and whose captions are told), from the repository's root.
+    """artefact: the row of GAMA whose tagger gives tags (and whose captions are told).
 
     threshold, limit: of tags. learn: recordings of the split train that voices are learnt from. common_words:
     of the general language model that the recogniser knows beside the split's own. workers: processes that
@@ -151,7 +152,10 @@ def _sounds(config: Config, items: Sequence[Item], *, context: Context) -> Itera
     if not wanted:
         return
     strong = config.level == "strong"
-    hearer = hear.open_hearer(context.root / config.artefact, root=context.root, captions=strong)
+    names = read_names(context.root / "shared_data" / "bank" / context.profile)
+    hearer = hear.open_hearer(
+        gama_row(config.artefact, context), root=context.root, names=names, captions=strong
+    )
     rate = encoders.RATE
     starts = range(0, len(wanted), config.batch_size)
     for first in progress(starts, desc="hear sound and music", unit="batch"):
@@ -168,9 +172,9 @@ def _sounds(config: Config, items: Sequence[Item], *, context: Context) -> Itera
         )
         for item, wave, found in zip(part, waves, noticed, strict=True):
             if not strong:
-                yield item, hear.list_tags(found.tags)
+                yield item, hear.list_tags(found.tags, names)
             elif item.task == "sound":
-                yield item, hear.tell_sounds(found)
+                yield item, hear.tell_sounds(found, names)
             else:
                 music = analyse.analyse(wave, sample_rate=rate, name=item.id)
                 yield item, analyse.tell(music, found.instruments)
@@ -250,6 +254,6 @@ def _mean(texts: Sequence[str]) -> float:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(describe, Config)

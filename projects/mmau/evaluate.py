@@ -16,15 +16,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from core import machine
 from core.answering import controls
 from core.answering.harness import evaluate
 from core.answering.question import Answer, PromptStyle
 from core.answering.records import read_predictions
 from core.answering.sharing import ProcessError
 from core.data.choices import SPLITS, ChoiceItem
-from core.files import write_json
-from core.resume import REPOSITORY
+from core.run import hardware
+from core.run.files import write_json
+from core.run.resume import REPOSITORY
 from projects.mmau.questions import Sounds, read_exam, some_of, to_items
 from projects.mmau.report import as_json, report, table
 
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = some_of(exam, given.limit)
         if not given.score_only:
             _ask(given, exam, chosen)
-        if machine.is_main_process():
+        if hardware.is_main_process():
             _score(given, chosen)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
@@ -143,7 +143,7 @@ def _ask(given: argparse.Namespace, exam: Sequence[ChoiceItem], chosen: Sequence
         allow_missing=given.allow_missing,
         ask_failed_again=given.ask_failed_again,
     )
-    if machine.is_main_process():
+    if hardware.is_main_process():
         print(
             f"{given.out}: {done.items} of {len(chosen)} items, {done.asked} asked now and {done.kept} kept; "
             f"{done.missing} without audio left out, {done.failed} failed, {done.silent} said nothing"

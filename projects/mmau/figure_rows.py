@@ -11,10 +11,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from core.cells import Cell
 from core.data.choices import DIFFICULTIES, SKILLS, TASKS
-from core.paper import Paper, Reported, nearest
-from core.scoring import read_lines
+from core.report.cells import Cell
+from core.report.paper import Paper, Reported
+from core.report.scoring import read_lines
+from core.run.strict_yaml import nearest
 from projects.mmau.drawings import NOT_RUN, TYPES, Condition, Heard, Release, SkillAccuracy, SkillCount
 from projects.mmau.score import slug
 

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.cells import read_cells
 from core.data.choices import SKILLS
-from core.files import write_bytes_atomic, write_text_atomic
-from core.paper import read_paper, read_reported
-from core.stage import Context
+from core.report.cells import read_cells
+from core.report.paper import read_paper, read_reported
+from core.run.files import write_bytes_atomic, write_text_atomic
+from core.run.stage import Context
 from projects.mmau import drawings
 from projects.mmau.drawings import TYPES, SkillCount
 from projects.mmau.figure_rows import (
@@ -133,6 +133,6 @@ def _types(counts: Sequence[SkillCount]) -> str:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(figures, Config)

@@ -13,8 +13,8 @@ from typing import Any
 
 from core.data.choices import EXAMS, stored_split
 from core.data.parquet import INFO, read_dataset, read_info, why_absent
-from core.files import write_json, write_text_atomic
-from core.stage import Context
+from core.run.files import write_json, write_text_atomic
+from core.run.stage import Context
 
 AUDIO = ("audio", "audios", "clips")
 
@@ -68,6 +68,11 @@ def dataset_folder(context: Context, name: str) -> Path:
     return context.root / "shared_data" / "datasets" / context.profile / name
 
 
+def gama_row(name: str, context: Context) -> Path:
+    """The folder of a row that GAMA trained: its first seed."""
+    return context.root / "projects" / "gama" / "checkpoints" / context.profile / name / "seed0"
+
+
 def require_exam(folder: Path, context: Context) -> None:
     """Raise FileNotFoundError where there is no exam, with what makes it, or why this profile has none."""
     if reason := why_absent(folder):
@@ -91,6 +96,6 @@ def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(gold, Config)

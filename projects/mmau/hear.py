@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,21 +11,22 @@ import torch
 
 from core.audio_lm.artefact import AudioLm, open_audio_lm, open_encoders, read_artefact
 from core.audio_lm.encoders import RATE, TAGS, Encoder, EncoderError, labels_of, listen, resampled
-from core.scenes.music import INSTRUMENTS, music_phrases
+from core.scenes.bank import Named
 from core.scenes.phrasings import PROMPT_DETAIL
-from core.scenes.procedural import SOUNDS
-from core.scenes.voices import voice_labels, voice_phrases
-
-# What the exams call the tagger's instruments where they have another word.
-CALLED = {"trumpet": "brass"} | {label: "choir" for label in voice_labels() if label.endswith("_sing")}
 
 
 @dataclass(frozen=True)
 class Hearer:
-    """The tagger of a trained model and, for captions, the model itself with all its encoders."""
+    """A tagger, the names of what it may hear and, for captions, a trained model with all its encoders."""
 
     encoders: tuple[Encoder, ...]
     model: AudioLm | None
+    names: Mapping[str, Named]
+
+    def plays(self, label: str) -> bool:
+        """Whether the label is an instrument or a voice that sings."""
+        music = label in self.names and self.names[label].domain == "music"
+        return music or label.endswith("_sing")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Noticed:
     caption: str
 
 
-def open_hearer(folder: Path, *, root: Path, captions: bool) -> Hearer:
+def open_hearer(folder: Path, *, root: Path, names: Mapping[str, Named], captions: bool) -> Hearer:
     """The model in `folder` (checkpoints/<profile>/<row>/seed<n>), or its tagger alone.
 
     Raises EncoderError for a model that hears by no tagger.
@@ -47,9 +47,9 @@ def open_hearer(folder: Path, *, root: Path, captions: bool) -> Hearer:
     if not artefact.labels:
         raise EncoderError(f"{folder} hears by no tagger: name a model with a soft prompt as `artefact`")
     if captions:
-        return Hearer(open_encoders(artefact, root=root), open_audio_lm(folder, root=root))
+        return Hearer(open_encoders(artefact, root=root), open_audio_lm(folder, root=root), names)
     tagger = tuple(one for one in artefact.encoders if one.name == TAGS)
-    return Hearer(open_encoders(replace(artefact, encoders=tagger), root=root), None)
+    return Hearer(open_encoders(replace(artefact, encoders=tagger), root=root), None, names)
 
 
 @torch.inference_mode()
@@ -78,43 +78,36 @@ def notice(
     for row, caption in zip(chances, captions):
         order = [int(place) for place in np.argsort(-row, kind="stable")]
         tags = [labels[place] for place in order[:limit] if row[place] >= threshold] or [labels[order[0]]]
-        playing = [labels[place] for place in order if _plays(labels[place])]
-        players = [tag for tag in tags if _plays(tag)] or playing[:1]
-        found.append(Noticed(tuple(tags), tuple(CALLED.get(name, name) for name in players), caption))
+        playing = [labels[place] for place in order if hearer.plays(labels[place])]
+        players = [tag for tag in tags if hearer.plays(tag)] or playing[:1]
+        found.append(Noticed(tuple(tags), tuple(called(name) for name in players), caption))
     return found
 
 
-def phrase(label: str, form: int = 0) -> str:
+def called(label: str) -> str:
+    """What the exams call the tagger's instrument."""
+    return "choir" if label.endswith("_sing") else "brass" if label == "trumpet" else label
+
+
+def phrase(label: str, names: Mapping[str, Named], form: int = 0) -> str:
     """0: "a dog barking", 2: "a dog barks"; a label that has no phrases as it is, in small letters."""
-    phrases = _phrases().get(label)
-    return phrases[form] if phrases else label.replace("_", " ").lower()
+    return names[label].phrases[form] if label in names else label.replace("_", " ").lower()
 
 
-def list_tags(tags: Sequence[str]) -> str:
+def list_tags(tags: Sequence[str], names: Mapping[str, Named]) -> str:
     """ "A dog barking, rain falling." """
-    return _sentence(", ".join(phrase(tag) for tag in tags))
+    return _sentence(", ".join(phrase(tag, names) for tag in tags))
 
 
-def tell_sounds(noticed: Noticed) -> str:
+def tell_sounds(noticed: Noticed, names: Mapping[str, Named]) -> str:
     """The caption with its sounds as clauses, then the tags that it does not name."""
     said = noticed.caption.strip().rstrip(".")
     lowered = said.lower()
-    for label in sorted(_phrases(), key=lambda label: -len(phrase(label))):
-        lowered = lowered.replace(phrase(label), phrase(label, 2))
-    rest = [phrase(tag, 2) for tag in noticed.tags if phrase(tag, 2) not in lowered]
+    for label in sorted(names, key=lambda label: -len(phrase(label, names))):
+        lowered = lowered.replace(phrase(label, names), phrase(label, names, 2))
+    rest = [phrase(tag, names, 2) for tag in noticed.tags if phrase(tag, names, 2) not in lowered]
     return " ".join(_sentence(text) for text in (lowered, "; ".join(rest)) if text)
-
-
-def _plays(label: str) -> bool:
-    return label in INSTRUMENTS or label in CALLED
 
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
-
-
-@functools.cache
-def _phrases() -> Mapping[str, tuple[str, ...]]:
-    found = {label: sound.phrases for label, sound in SOUNDS.items()}
-    found |= {label: voice_phrases(*label.split("_")) for label in voice_labels()}
-    return found | {label: music_phrases(label) for label in INSTRUMENTS}

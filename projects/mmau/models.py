@@ -23,7 +23,7 @@ from core.encoders.trained_clap import open_clap
 from core.language.cache import CachedChat
 from core.language.client import Chat, Options
 from core.language.http import Endpoint, connect, unusable
-from core.stage import Context
+from core.run.stage import Context
 from projects.mmau.gold import read_texts
 
 Decode = Literal["words", "likelihood"]
@@ -37,9 +37,9 @@ class Config:
     """kind: what answers.
 
     control   conditions: random, first, longest, most_frequent
-    audio_lm  folder: a trained row's, with seed<n>/ in it; conditions: own, noise, other, none
-    clap      folder: CompA's checkpoints; variant_name: of them; conditions as audio_lm
-    reader    folder: a row that hears nothing; conditions: the descriptions it reads (stage `describe`),
+    audio_lm  GAMA's row of the variant's name; conditions: own, noise, other, none
+    clap      CompA's model of the variant's name; conditions as audio_lm
+    reader    a row of ours that hears nothing; conditions: the descriptions it reads (stage `describe`),
               "truth" (what is true of the audio) and "nothing"
     lalm      folder: a checkpoint of transformers; conditions as audio_lm
     endpoint  a model that hears behind an endpoint; conditions as audio_lm
@@ -47,14 +47,13 @@ class Config:
 
     decode: of audio_lm and reader: free words after question and options ("own.jsonl"); the option that is
     likeliest after the question alone ("own_likelihood.jsonl"). shuffles: how often an item is asked with its
-    options in another order; the majority decides.
+    options in another order; the majority decides. folder: of another row or checkpoint, from the root.
     pro: whether mmau_pro is asked too. without: why the variant does not run in this profile.
     """
 
     kind: Kind
     conditions: tuple[str, ...]
     folder: str = ""
-    variant_name: str = ""
     seed: int = 0
     split: str = "test-mini"
     shuffles: int = 1
@@ -82,21 +81,20 @@ def open_model(
     config: Config, condition: str, decode: Decode, exam: Sequence[ChoiceItem], *, context: Context
 ) -> Opened:
     """The model of a variant under one condition."""
-    folder = context.root / config.folder
+    place = place_of(config, context)
+    folder = context.root / place
     if config.kind == "control":
         golds = [(one.answer, one.choices) for one in exam]
         picked = controls.named(condition, seed=config.seed, golds=golds)
         return Opened(picked, {"control": condition, "seed": config.seed})
     if config.kind == "clap":
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        clap = open_clap(folder, config.variant_name, config.seed, device=device)
+        clap = open_clap(folder.parent, folder.name, config.seed, device=device)
         nearest = clap_answer(clap, statement=STATEMENTS[config.statement])
-        return Opened(
-            nearest, {"clap": config.variant_name, "seed": config.seed, "statement": config.statement}
-        )
+        return Opened(nearest, {"clap": place, "seed": config.seed, "statement": config.statement})
     if config.kind in ("audio_lm", "reader"):
         model, encoders = opened_row(folder / f"seed{config.seed}", context.root)
-        told: dict[str, Any] = {config.kind: config.folder, "seed": config.seed, "decode": decode}
+        told: dict[str, Any] = {config.kind: place, "seed": config.seed, "decode": decode}
         if config.kind == "audio_lm":
             return Opened(listening(model, encoders, decode, max_new_tokens=config.max_new_tokens), told)
         reader = reading(model, decode, max_new_tokens=config.max_new_tokens)
@@ -124,6 +122,15 @@ def open_model(
     return Opened(asking, {"chat": dict(chat.identity), "instruction": config.instruction})
 
 
+def place_of(config: Config, context: Context) -> str:
+    """Where the variant's weights lie, from the root: those of a paper's own model of its name, or
+    `folder`."""
+    trained = {"audio_lm": "gama", "clap": "compa", "reader": "mmau"}
+    if config.folder or config.kind not in trained:
+        return config.folder
+    return f"projects/{trained[config.kind]}/checkpoints/{context.profile}/{context.variant}"
+
+
 def why_not(config: Config, context: Context) -> str:
     """Why a variant cannot run here: "" where it can."""
     if config.without:
@@ -138,28 +145,6 @@ def why_not(config: Config, context: Context) -> str:
     if config.kind == "lalm" and not (context.root / config.folder / "config.json").is_file():
         return f"no checkpoint in {config.folder}"
     return ""
-
-
-def inputs_of(config: Config, context: Context) -> list[Path]:
-    """The files that decide what a variant answers, beside the exams' own."""
-    shared = context.root / "shared_data" / "datasets" / context.profile
-    files = [shared / "mmau" / "info.json", shared / "mmau_pro" / "info.json"]
-    if config.kind in ("audio_lm", "reader"):
-        row = context.root / config.folder / f"seed{config.seed}"
-        files += [row / "artefact.json", row / "model.safetensors"]
-    if config.kind == "lalm":  # weights of many GB are told by name and size, see `sizes_of`
-        files += sorted((context.root / config.folder).glob("*.json"))
-    if config.kind == "clap":
-        base = context.root / config.folder
-        files += [
-            base / "init" / "shape.json",
-            base / config.variant_name / f"seed{config.seed}" / "model.safetensors",
-        ]
-    if config.kind in ("reader", "reading_endpoint"):
-        gold = context.path("predictions", "gold")
-        files += [gold / "mmau.facts.jsonl"]
-        files += [context.path("predictions", "descriptions", f"{name}.jsonl") for name in config.conditions]
-    return files
 
 
 def sizes_of(config: Config, context: Context) -> dict[str, int]:

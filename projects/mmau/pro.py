@@ -28,7 +28,7 @@ from core.metrics.closed_match import match
 from core.metrics.instruction_following import Ruled, check_all, read_kwargs
 from core.metrics.label_mapping import Encode
 from core.metrics.open_judge import HIGHEST, OpenCase, OpenVerdict, summarise
-from core.scoring import PredictionError
+from core.report.scoring import PredictionError
 from projects.mmau.pro_outputs import Output, Row
 
 Kind: TypeAlias = Literal["closed", "open", "instructions"]

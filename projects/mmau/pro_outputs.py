@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from core.scoring import PredictionError
+from core.report.scoring import PredictionError
 
 Row: TypeAlias = Mapping[str, Any]  # of core.data.choices.MMAU_PRO; its audio is not looked at
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from core.files import write_text_atomic
+from core.run.files import write_text_atomic
 
 RATE = 16_000  # Hz that the acoustic model hears
 FRAME = 0.01  # seconds

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from core.answering.records import read_predictions
-from core.cells import Items, write_cells
 from core.data.choices import DIFFICULTIES, SKILLS, TASKS
 from core.metrics.bootstrap import bootstrap_statistic, dataset_seed
 from core.metrics.choice import RULES, Marks, Rule, score_votes
 from core.metrics.label_mapping import Encode
-from core.scoring import REPLICATES, PredictionError, Result, mean_cell, read_lines
-from core.stage import Context
+from core.report.cells import Items, write_cells
+from core.report.scoring import REPLICATES, PredictionError, Result, mean_cell, read_lines
+from core.run.stage import Context
 from projects.mmau import pro
 from projects.mmau.pro_outputs import outputs_from_lines
 
@@ -300,6 +300,6 @@ def write_table(folder: Path, table: str, results: Iterable[Result]) -> None:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(score, Config)

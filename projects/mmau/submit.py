@@ -20,8 +20,8 @@ from core.data.imports.mmau import COUNTS
 from core.data.imports.mmau_forms import read_questions
 from core.data.imports.plain import read_json
 from core.data.schema import DatasetError, some
-from core.files import OutputError, write_json
 from core.metrics.choice import RULES, Rule
+from core.run.files import OutputError, write_json
 from projects.mmau.submission import SubmissionError, Write, fill, refuse, serve
 
 

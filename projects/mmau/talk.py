@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from core.skills.spoken import ADVERBS, ORDINALS
+from core.scenes.phrasings import ADVERBS, ORDINALS
 from projects.mmau.adapt import Aligner, Statistics, add, gather, write_adapted
 from projects.mmau.recognise import RATE, Model, Recogniser, Word, learn_language, sentences, spoken
 from projects.mmau.voices import Turn, measure, stressed, track, turns
@@ -200,7 +200,7 @@ def hear(task: tuple[Model, Recording]) -> Heard:
 
 
 def describe(heard: Heard, ear: Ear) -> str:
-    """Who says what and how, in the words of `core.skills.spoken.describe`."""
+    """Who says what and how, in the words of `shared_data.world.speech.scripts.describe`."""
     measures = [turn.measures for turn in heard.turns]
     kinds, feelings = list(ear.kind.predict(measures)), list(ear.feeling.predict(measures))
     speakers = _speakers(kinds, feelings, [float(one[0]) for one in measures])

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from core.audio_lm.branches import Bridge
 from core.audio_lm.model import Architecture
 from core.audio_lm.phases import Phase, train_row
-from core.files import write_text_atomic
-from core.stage import Context
+from core.run.files import write_text_atomic
+from core.run.stage import Context
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,12 @@ def train(config: Config, *, context: Context) -> None:
         instructions=data / "instructions",
         parent=None,
         starts={},
-        code=__file__,
         context=context,
         max_tokens=config.max_tokens,
     )
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(train, Config)

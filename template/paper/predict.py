@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from core.files import write_text_atomic
-from core.stage import Context, progress
+from core.run.files import write_text_atomic
+from core.run.stage import Context, progress
 
 DATA_SEED = 1  # the items are the same whatever the seed of a run
 
@@ -77,6 +77,6 @@ def zero_crossings(waveform: np.ndarray) -> int:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(predict, Config)

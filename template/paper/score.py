@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from core.cells import Cell, Items, write_cells
 from core.metrics.bootstrap import dataset_seed, mean_interval
-from core.stage import Context
+from core.report.cells import Cell, Items, write_cells
+from core.run.stage import Context
 
 DATASET = "tone_pairs"
 
@@ -53,6 +53,6 @@ def read_scores(path: Path) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    from core.stage import run
+    from core.run.stage import run
 
     run(score, Config)

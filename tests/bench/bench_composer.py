@@ -13,8 +13,8 @@ import torch
 from core.audio.mel import ClapMel
 from core.scenes.compose import clip_mels, compose_mels, render_many
 from core.scenes.draw import SceneSource
-from core.scenes.procedural import make_bank
 from core.scenes.timeline import Scene
+from shared_data.world.sounds.procedural import make_bank
 
 BATCH, STEPS, RATE, HOP = 64, 4, 16_000, 160
 TARGET = 300.0

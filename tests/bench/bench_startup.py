@@ -27,9 +27,9 @@ def fastest(command: list[str], *, times: int = 5) -> float:
 
 def test_import_of_the_stage_runner(record: Callable[..., None]) -> None:
     bare = fastest([sys.executable, "-c", "pass"])
-    ours = fastest([sys.executable, "-c", "import core.stage"]) - bare
+    ours = fastest([sys.executable, "-c", "import core.run.stage"]) - bare
     torch = fastest([sys.executable, "-c", "import torch"], times=2) - bare
-    record("import core.stage (peer: import torch)", torch / ours, ours, torch, "s", target="ours < 0.5")
+    record("import core.run.stage (peer: import torch)", torch / ours, ours, torch, "s", target="ours < 0.5")
 
 
 def test_repro_with_nothing_to_do(record: Callable[..., None]) -> None:

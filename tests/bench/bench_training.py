@@ -1,4 +1,5 @@
-"""Seconds per step of `core.training.fit` against a bare loop with the same model, batches and optimiser."""
+"""Seconds per step of `core.train.loop.fit` against a bare loop with the same model, batches and
+optimiser."""
 
 import statistics
 import time
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.losses.contrastive import info_nce
-from core.training import TrainingOptions, fit
+from core.train.loop import TrainingOptions, fit
 
 STEPS, ROUNDS = 25, 5
 OPTIONS = TrainingOptions(steps=STEPS, learning_rate=1e-4, gradient_clip=1.0, log_every=10)

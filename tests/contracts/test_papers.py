@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from core import config
-from core.claims import read_claims
 from core.dvc_deps import commands
-from core.paper import read_paper, read_reported
+from core.report.claims import read_claims
+from core.report.paper import read_paper, read_reported
+from core.run import config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPERS = sorted(path for path in (ROOT / "projects").iterdir() if path.is_dir() and path.name[0] not in "._")
@@ -124,8 +124,8 @@ def test_stage_says_what_it_reads_and_writes(call: Call) -> None:
 )
 def test_configuration_fills_the_stage(call: Call, profile: str) -> None:
     schema: Any = importlib.import_module(call.module).Config  # type: ignore[attr-defined]
-    path = call.folder / "conf" / f"{profile}.yaml"
-    assert isinstance(config.load(schema, path=path, stage=call.stage, variant=call.variant), schema)
+    filled = config.load(schema, folder=call.folder, profile=profile, stage=call.stage, variant=call.variant)
+    assert isinstance(filled, schema)
 
 
 @pytest.mark.parametrize("path", CONFS, ids=name)
@@ -138,4 +138,6 @@ def test_configuration_file_holds_no_interpolation_alias_or_dead_section(path: P
     assert set(yaml.safe_load(text)) <= stages
     for stage in stages:
         named = {call.variant for call in CALLS if call.folder == path.parents[1] and call.stage == stage}
-        assert set(config.variants(path, stage)) <= named, f"{stage}: variants that no DVC stage runs"
+        assert set(config.variants(path.parents[1], profile=path.stem, stage=stage)) <= named, (
+            f"{stage}: variants that no DVC stage runs"
+        )

@@ -44,9 +44,9 @@ def test_import_rules_hold() -> None:
         ("core/losses/__init__.py", "import projects.new_b.train", "Core knows no paper"),
         ("core/losses/__init__.py", "import shared_data", "Core knows no paper"),
         ("projects/new_a/train.py", "import shared_data", "Papers and shared data meet in files"),
-        ("projects/new_a/train.py", "import mlflow", "Only core.tracking imports mlflow"),
-        ("core/stage.py", "import mlflow", "Only core.tracking imports mlflow"),
-        ("core/files.py", "import torch", "Tables, claims and configuration need no torch"),
+        ("projects/new_a/train.py", "import mlflow", "Only core.run.tracking imports mlflow"),
+        ("core/run/stage.py", "import mlflow", "Only core.run.tracking imports mlflow"),
+        ("core/run/files.py", "import torch", "Tables, claims and configuration need no torch"),
     ],
 )
 def test_import_rules_bite_also_on_new_folders(tmp_path: Path, file: str, line: str, contract: str) -> None:

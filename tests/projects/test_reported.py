@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from core.claims import read_claims
-from core.join import average_reported, wrong_averages
-from core.paper import read_paper, read_reported
+from core.report.claims import read_claims
+from core.report.join import average_reported, wrong_averages
+from core.report.paper import read_paper, read_reported
 
 PROJECTS = Path(__file__).parents[2] / "projects"
 FOLDERS = sorted(path.parent for path in PROJECTS.glob("*/paper.yaml"))

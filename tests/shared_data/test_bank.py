@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from core import tracking
-from core.scenes import recorded
+from core.run import tracking
+from core.run.stage import Context
 from core.scenes.bank import BankError, read_bank
-from core.stage import Context
 from shared_data import bank as stage
+from shared_data.world.sounds import recorded
 
 
 def context(root) -> Context:

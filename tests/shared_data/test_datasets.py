@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from core import tracking
-from core.config import ConfigError, load
 from core.data.contamination import ContaminationError, check_contamination
 from core.data.manifest import manifest_of
 from core.data.parquet import read_dataset, read_info
 from core.data.schema import SCHEMAS, DatasetError
+from core.run import tracking
+from core.run.config import ConfigError, load
+from core.run.stage import Context
 from core.scenes.bank import BankMissingError, write_bank
-from core.scenes.notes import SOLOISTS
-from core.scenes.procedural import make_bank
-from core.stage import Context
 from shared_data.datasets import IMPORTERS, PLAYED, Config, datasets
+from shared_data.world.music.notes import SOLOISTS
+from shared_data.world.sounds.procedural import make_bank
 
 RATE = 8000
 LABELS = ["baby_cry", "baby_laugh", "woman_cry", "woman_laugh", "dog_bark", "cat_meow", "siren", "train"]

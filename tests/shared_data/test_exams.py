@@ -15,8 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from core import tracking
-from core.config import load
 from core.data.choices import (
     MMAU,
     MMAU_PRO,
@@ -29,12 +27,14 @@ from core.data.choices import (
 )
 from core.data.parquet import read_dataset, read_info, why_absent
 from core.data.schema import DatasetError
+from core.run import tracking
+from core.run.config import load
+from core.run.stage import Context
 from core.scenes.bank import Bank, BankMissingError, write_bank
-from core.skills import pro
-from core.skills.exam import makers
-from core.stage import Context
 from shared_data.exams import Config, exams
-from tests.core.skills.worlds import RATE, make_world
+from shared_data.world.exams import pro
+from shared_data.world.exams.exam import makers
+from tests.shared_data.world.exams.worlds import RATE, make_world
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOUND, MUSIC = "Temporal Event Reasoning", "Instrumentation"  # need no voice
@@ -77,7 +77,7 @@ def facts(folder: Path, split: str) -> dict[str, str]:
     return {line["id"]: line["facts"] for line in lines}
 
 
-@pytest.mark.filterwarnings("ignore::core.skills.exam.SkillsAbsentWarning")
+@pytest.mark.filterwarnings("ignore::shared_data.world.exams.exam.SkillsAbsentWarning")
 def test_a_mini_mmau_has_every_skill_and_says_what_is_true(root: Path) -> None:
     every = {"sound": 1, "music": 1, "speech": 1}
     folder = make(root, "mmau", Config(splits=("test-mini", "train"), n=every, n_train={"sound": 2}))

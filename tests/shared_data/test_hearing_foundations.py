@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from core import tracking
 from core.data.cards import CheckpointCard
 from core.encoders.ast import AstShape, encode_long, load_ast, read_fbank
 from core.encoders.whisper import WhisperShape, hear_long, load_whisper, read_whisper_mel
 from core.foundations.hearing import Hearing, validation
 from core.foundations.public import FoundationMissingError, foundation_path, read_record
-from core.optimisation import TrainingOptions
+from core.run import tracking
+from core.run.stage import Context
 from core.scenes.bank import Bank, BankMissingError, write_bank
-from core.scenes.procedural import make_bank
-from core.stage import Context
+from core.train.optimisation import TrainingOptions
 from shared_data import listener, tagger
+from shared_data.world.sounds.procedural import make_bank
 
 LABELS = ["church_bell", "dog_bark", "rain"]
 HEARING = Hearing(duration=1.0, singles=1.0, batch_size=4, valid=8)

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import tracking
 from core.foundations.language_model import LmShape, load_language_model, write_answers
 from core.foundations.public import FoundationMissingError, foundation_path, read_record
 from core.foundations.text_tower import TowerShape, load_sentence_encoder
-from core.optimisation import TrainingOptions
+from core.run import tracking
+from core.run.stage import Context
 from core.scenes.bank import write_bank
-from core.scenes.procedural import make_bank
-from core.stage import Context
+from core.train.optimisation import TrainingOptions
 from shared_data import language_model, text_tower
+from shared_data.world.sounds.procedural import make_bank
 
 LABELS = ["baby_cry", "church_bell", "cow_moo", "dog_bark", "rain", "rooster_crow", "siren", "thunder"]
 TRAINING = TrainingOptions(steps=3, learning_rate=1e-3)

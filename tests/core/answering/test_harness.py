@@ -27,8 +27,8 @@ from core.answering.items import Item, ItemError, option_order
 from core.answering.question import Question
 from core.answering.records import PredictionsError, read_predictions
 from core.answering.sharing import ProcessError, Processes, launched
-from core.files import OutputError
 from core.language.client import EndpointError
+from core.run.files import OutputError
 
 IDENTITY = {"model": "echo", "revision": "1"}
 N = 23

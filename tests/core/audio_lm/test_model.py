@@ -17,8 +17,8 @@ from core.adapters.qformer import QFormerShape
 from core.audio_lm.branches import BRANCHES, Branch, BranchError, Bridge, make_branch
 from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import Architecture, heard_by, load_language_model, make_model, read_features
-from core.checkpoints import save_model
 from core.data.instructions import alpaca
+from core.train.checkpoints import save_model
 
 WIDTHS = {"ast": 8, "listener": 6, "clap": 5, "tags": 4}
 EVERY = tuple(BRANCHES)

@@ -13,7 +13,7 @@ from core.data.cards_listening import GAMA_TESTS
 from core.data.doctor import DoctorError, check_card, check_checkpoint, diagnose, main
 from core.data.parquet import write_dataset
 from core.data.schema import COMPARISON, SCHEMAS
-from core.scenes.recorded import read_recordings
+from shared_data.world.sounds.recorded import read_recordings
 
 EMPTY_SHA = hashlib.sha256(b"").hexdigest()
 
@@ -236,7 +236,7 @@ def test_the_recorded_bank(root: Path) -> None:
     finding = by_name(root, "recorded")["recorded bank"]
     assert finding.status == "missing"
     assert finding.detail.startswith(f"{len(recordings)} of {len(recordings)} recordings not there, of ")
-    assert finding.next == "python -m core.scenes.recorded fetch"
+    assert finding.next == "python -m shared_data.world.sounds.recorded fetch"
     for recording in recordings:
         path = root / "shared_data" / "raw" / "debian" / "unpacked" / recording.package / recording.path
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ from core.data.instructions import (
 )
 from core.data.parquet import read_dataset, write_dataset
 from core.data.schema import INSTRUCTED
-from core.files import OutputError
+from core.run.files import OutputError
 
 ITEMS = [
     Instruction(audio_id="a.wav", instruction="What rings?", dataset="toy", task="closed", output="Une clé."),

@@ -15,7 +15,7 @@ import pytest
 from core.data import parquet
 from core.data.parquet import read_dataset, read_info, write_dataset
 from core.data.schema import CAPTIONED, CLASSIFIED, COMPARISON, DatasetError
-from core.files import OutputError
+from core.run.files import OutputError
 
 INFO = {"name": "toy", "task": "captions", "licence": "CC0", "source": "here", "protocol": "none"}
 

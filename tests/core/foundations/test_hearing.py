@@ -25,8 +25,8 @@ from core.foundations.listener import log_mels, step_grid, whisper_mels
 from core.foundations.tagger import fbank_mels, log_power, token_grid
 from core.scenes.bank import Bank
 from core.scenes.compose import compose_mels, render
-from core.scenes.procedural import make_bank
 from core.scenes.timeline import Event, Scene
+from shared_data.world.sounds.procedural import make_bank
 
 LABELS = ["church_bell", "dog_bark", "rain"]
 HEARING = Hearing(duration=2.0, sizes=(1.0,), noise_db=(-30.0, -20.0), batch_size=4, valid=6)

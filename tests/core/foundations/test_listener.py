@@ -9,8 +9,8 @@ import torch
 from core.encoders.whisper import WhisperShape
 from core.foundations.hearing import Hearing
 from core.foundations.listener import score_listener, train_listener
-from core.optimisation import TrainingOptions
-from core.scenes.procedural import make_bank
+from core.train.optimisation import TrainingOptions
+from shared_data.world.sounds.procedural import make_bank
 
 LABELS = ["church_bell", "dog_bark", "rain"]
 

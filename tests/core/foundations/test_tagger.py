@@ -12,9 +12,9 @@ from core.audio.mel import KaldiFbank
 from core.encoders.ast import AstShape
 from core.foundations.hearing import Hearing, validation
 from core.foundations.tagger import Tagger, score_tagger, train_tagger
-from core.optimisation import TrainingOptions
 from core.scenes.bank import Bank
-from core.scenes.procedural import make_bank
+from core.train.optimisation import TrainingOptions
+from shared_data.world.sounds.procedural import make_bank
 
 LABELS = ["church_bell", "dog_bark", "rain"]
 SHAPE = AstShape(

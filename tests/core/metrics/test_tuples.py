@@ -29,8 +29,8 @@ from core.scenes.captions import (
     write,
 )
 from core.scenes.draw import SceneSource
-from core.scenes.procedural import SOUNDS
-from core.scenes.voices import ACTIONS, AGENTS, voice_phrases
+from shared_data.world.sounds.procedural import SOUNDS
+from shared_data.world.sounds.voices import ACTIONS, AGENTS, voice_phrases
 
 BOOK = {label: sound.phrases for label, sound in SOUNDS.items()} | {
     f"{agent}_{action}": voice_phrases(agent, action) for agent in AGENTS for action in ACTIONS

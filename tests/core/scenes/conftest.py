@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.scenes.bank import Bank, Clip
-from core.scenes.voices import voice_phrases
+from shared_data.world.sounds.voices import voice_phrases
 
 RATE = 16_000
 PLAIN = ("dog_bark", "cat_meow", "car_horn", "rain", "bell", "saw", "drum", "train")

@@ -15,6 +15,7 @@ from core.scenes.bank import Bank
 from core.scenes.captions import parse_caption, phrase_book
 from core.scenes.draw import SceneSource, voice_attributes
 from core.scenes.phrasings import CLOSED, PHRASINGS, PROMPT_CAPTION, PROMPT_CLASSIFY, PROMPT_DETAIL
+from core.scenes.places import PLACES
 from core.scenes.questions import (
     CLOSED_TASKS,
     COMPA_R_TASKS,
@@ -26,7 +27,6 @@ from core.scenes.questions import (
     ask,
     compa_r,
 )
-from core.scenes.settings import PLACES
 from core.scenes.timeline import Event, Scene
 
 SIZES = (0.2, 0.24, 0.48, 0.08)

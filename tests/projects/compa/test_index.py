@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.tables import write_index, write_paper_tables
+from core.report.tables import write_index, write_paper_tables
 
 ROOT = Path(__file__).resolve().parents[3]
 INDEX = ROOT / "paper_tables" / "README.md"
@@ -28,7 +28,7 @@ def copy(tmp_path: Path) -> Path:
 
 def test_the_index_is_up_to_date(copy: Path) -> None:
     if not INDEX.is_file():
-        pytest.skip("no paper_tables/README.md yet: `python -m core.tables --index` writes it")
+        pytest.skip("no paper_tables/README.md yet: `python -m core.report.tables --index` writes it")
     assert write_index(copy).read_text(encoding="utf-8") == INDEX.read_text(encoding="utf-8")
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from core import tracking
-from core.cells import read_cells
-from core.checkpoints import load_model
 from core.encoders.clap_folder import ModelError, Shape, make_model, read_shape, weights_of
-from core.history import History, read_history
-from core.optimisation import TrainingOptions
-from core.stage import Context
+from core.report.cells import read_cells
+from core.run import tracking
+from core.run.stage import Context
+from core.train.checkpoints import load_model
+from core.train.history import History, read_history
+from core.train.optimisation import TrainingOptions
 from projects.compa import init, predict, prepare, score, train
 from projects.compa.batches import SceneMix
 from projects.compa.objectives import compa_loss

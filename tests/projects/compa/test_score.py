@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from core import tracking
-from core.cells import Cell, read_cells, read_items
-from core.scoring import PredictionError
-from core.stage import Context
+from core.report.cells import Cell, read_cells, read_items
+from core.report.scoring import PredictionError
+from core.run import tracking
+from core.run.stage import Context
 from projects.compa.score import Config, score, score_file
 
 RIGHT = [[0.9, 0.1], [0.2, 0.8]]

@@ -12,10 +12,10 @@ import pytest
 from core.data.instructions import KEYS, read_instructions
 from core.data.parquet import write_dataset
 from core.data.schema import SCHEMAS
+from core.run.stage import Context
 from core.scenes.bank import Bank, write_bank
 from core.scenes.compose import render
 from core.scenes.timeline import scene_from_json
-from core.stage import Context
 from projects.gama.compose import PROMPT_INSTRUMENT, PROMPT_SOURCE, Config, compose, draw_scenes, from_row
 
 FILES = {"classification", "captions", "closed", "open", "compa_r_train"}

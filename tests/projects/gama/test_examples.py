@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import tracking
 from core.audio.read import write_flac
 from core.data.parquet import write_dataset
 from core.data.schema import SCHEMAS
-from core.stage import Context
+from core.run import tracking
+from core.run.stage import Context
 from projects.gama.examples import NO_ANSWER, Config, ExampleError, examples
 
 RATE = 8000

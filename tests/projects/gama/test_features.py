@@ -17,22 +17,22 @@ from tokenizers import Tokenizer
 from core.audio.read import write_flac
 from core.audio_lm.encoders import EncoderError, read_record
 from core.audio_lm.features import open_store, read_truth
-from core.checkpoints import save_model
 from core.data.parquet import write_dataset
 from core.data.schema import SCHEMAS
 from core.encoders.ast import AstShape, encode_long, load_ast, make_ast, read_fbank, write_front_end
 from core.encoders.clap_folder import Shape, make_front_end, make_model, tokenize, write_shape
 from core.encoders.whisper import WhisperShape, make_whisper
 from core.foundations.public import FoundationMissingError, record_trained
+from core.run.stage import Context
 from core.scenes.bank import Bank, write_bank
-from core.scenes.procedural import make_bank
 from core.scenes.timeline import scene_to_json
-from core.stage import Context
+from core.train.checkpoints import save_model
 from projects.gama.compose import Config as ComposeConfig
 from projects.gama.compose import draw_scenes
 from projects.gama.contrast import Config as ContrastConfig
 from projects.gama.contrast import contrast
 from projects.gama.features import Config, dataset_batches, features
+from shared_data.world.sounds.procedural import make_bank
 
 RATE = 16_000
 LABELS = ("dog_bark", "rain", "siren")

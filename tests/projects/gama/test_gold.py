@@ -11,9 +11,9 @@ import pytest
 
 from core.data.parquet import write_absent, write_dataset
 from core.data.schema import SCHEMAS
+from core.run.stage import Context
 from core.scenes.bank import Bank, write_bank
 from core.scenes.phrasings import CLOSED, PROMPT_AUDIOCAPS, PROMPT_CAPTION, PROMPT_CLOTHO, PROMPT_DETAIL
-from core.stage import Context
 from projects.gama.compose import PROMPT_INSTRUMENT, PROMPT_SOURCE
 from projects.gama.gold import Config, dataset_of, gold
 

@@ -18,8 +18,8 @@ from core.audio_lm.batches import Hints, MixError
 from core.audio_lm.branches import Bridge
 from core.audio_lm.features import Store
 from core.audio_lm.model import Architecture, load_language_model, make_model
-from core.files import write_json
-from core.stage import Context
+from core.run.files import write_json
+from core.run.stage import Context
 from projects.gama import predict
 from projects.gama.predict import Config, read_questions, swapped
 from tests.audio_lm_world import made_up_artefact

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.cells import read_cells, read_items
 from core.metrics.captioning import cider_d
-from core.scoring import PredictionError, read_lines
-from core.stage import Context
+from core.report.cells import read_cells, read_items
+from core.report.scoring import PredictionError, read_lines
+from core.run.stage import Context
 from projects.gama.score import Config, score, score_set
 
 BOOK = {"dog_bark": ["a dog barking"], "rain": ["rain falling"], "siren": ["a siren wailing"]}

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from core import tracking
 from core.data.instructions import read_audio_instructions, read_instructions
 from core.language.client import Message, Options, Reply, ReplyError
 from core.language.http import Endpoint
 from core.language.prompts import read_prompt
-from core.stage import Context
+from core.run import tracking
+from core.run.stage import Context
 from projects.gama import synthesize as stage
 from projects.gama.experts import Item, SynthesisError, read_exemplars, read_items, read_rejected
 from projects.gama.pair_checks import Vocabulary, fault_of, stems
@@ -340,7 +340,7 @@ def test_ctrl_c_ends_the_command_although_the_server_hangs(tmp_path: Path, serve
     inputs = write_inputs(tmp_path, 2)
     program = (
         "import sys\nfrom pathlib import Path\n"
-        "from core import stage, tracking\nfrom core.language.http import Endpoint\n"
+        "from core.run import stage, tracking\nfrom core.language.http import Endpoint\n"
         "from projects.gama.synthesize import Config, synthesize\n"
         f"context = stage.Context(paper='gama', stage='synthesize', variant=None, profile='mini', seed=0,\n"
         f"    root=Path({str(tmp_path)!r}), tracker=tracking.off())\n"

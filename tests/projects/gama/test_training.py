@@ -23,10 +23,10 @@ from core.audio_lm.branches import Bridge, make_branch
 from core.audio_lm.features import open_store
 from core.audio_lm.model import Architecture, load_language_model, make_model
 from core.audio_lm.phases import Phase, load_parent, steps_of
-from core.checkpoints import load_model
-from core.history import read_history
-from core.optimisation import TrainingOptions
-from core.stage import Context
+from core.run.stage import Context
+from core.train.checkpoints import load_model
+from core.train.history import read_history
+from core.train.optimisation import TrainingOptions
 from projects.gama import pretrain, train, tune
 from tests.audio_lm_world import made_up_artefact
 

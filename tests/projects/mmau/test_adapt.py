@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.skills import say
 from projects.mmau import adapt
 from projects.mmau.adapt import SHAPE, Aligned, Aligner, Statistics, add, gather, no_statistics, write_adapted
 from projects.mmau.recognise import RATE, RecogniserError
+from shared_data.world.speech import espeak as say
 
 WORDS = ["the", "doctor", "lost", "three", "green", "gloves"]
 

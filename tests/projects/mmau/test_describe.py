@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from core import tracking
 from core.adapters.prefix_lm import Features
 from core.audio.read import AudioErrors, write_flac
 from core.audio_lm.encoders import Encoder
 from core.data.choices import MMAU
 from core.data.parquet import write_absent, write_dataset
 from core.language.client import Audio, Message, Options, Reply, ReplyError, Text
-from core.stage import Context
+from core.run import tracking
+from core.run.stage import Context
+from core.scenes.bank import Named
 from projects.mmau import describe as stage
 from projects.mmau import hear
 from projects.mmau.describe import Config, DescribeError, ask, describe, read_items, shortened
@@ -91,6 +92,14 @@ def tagger(logits: torch.Tensor) -> tuple[Encoder]:
     return (Encoder("tags", 16000, listen, (), tuple(LABELS)),)
 
 
+NAMES = {
+    "dog_bark": Named("sound", ("a dog barking", "the barking of a dog", "a dog barks")),
+    "rain": Named("sound", ("rain falling", "falling rain", "rain falls")),
+    "flute": Named("music", ("a flute playing", "the playing of a flute", "a flute plays")),
+    "trumpet": Named("music", ("a trumpet playing", "the playing of a trumpet", "a trumpet plays")),
+}
+
+
 LOGITS = torch.tensor([[-9.0, -9, 3, 4, -9], [3, 2, -9, -9, -9], [-9, -9, -3, -9, -9]])
 
 
@@ -100,9 +109,9 @@ def hearer(monkeypatch: pytest.MonkeyPatch) -> None:
         assert {*prompts} == {"Write an audio caption describing the sound in detail."}
         return ["first a dog barking for a while at the beginning."] * len(prompts)
 
-    def opened(folder: Path, *, root: Path, captions: bool) -> Hearer:
+    def opened(folder: Path, *, root: Path, names: Any, captions: bool) -> Hearer:
         model = SimpleNamespace(answer=answer) if captions else None
-        return Hearer(tagger(LOGITS), model)  # type: ignore[arg-type]
+        return Hearer(tagger(LOGITS), model, NAMES)  # type: ignore[arg-type]
 
     monkeypatch.setattr(hear, "open_hearer", opened)
 
@@ -230,7 +239,7 @@ def test_a_model_that_hears_is_asked_by_domain(tmp_path: Path, capsys: pytest.Ca
 
 def test_tags_by_threshold_and_limit() -> None:
     found = notice(
-        Hearer(tagger(LOGITS), None),  # type: ignore[arg-type]
+        Hearer(tagger(LOGITS), None, NAMES),  # type: ignore[arg-type]
         [np.zeros(4, np.float32)] * 3,
         ["a", "b", "c"],
         threshold=0.9,
@@ -242,12 +251,12 @@ def test_tags_by_threshold_and_limit() -> None:
 
 
 def test_labels_in_words() -> None:
-    assert phrase("dog_bark") == "a dog barking"
-    assert phrase("dog_bark", 2) == "a dog barks"
-    assert phrase("Steam_whistle") == "steam whistle"
-    assert list_tags(["rain", "Steam_whistle"]) == "Rain falling, steam whistle."
+    assert phrase("dog_bark", NAMES) == "a dog barking"
+    assert phrase("dog_bark", NAMES, 2) == "a dog barks"
+    assert phrase("Steam_whistle", NAMES) == "steam whistle"
+    assert list_tags(["rain", "Steam_whistle"], NAMES) == "Rain falling, steam whistle."
     both = Noticed(("dog_bark", "rain"), (), "a dog barking, then rain falling")
-    assert tell_sounds(both) == "A dog barks, then rain falls."
+    assert tell_sounds(both, NAMES) == "A dog barks, then rain falls."
 
 
 def test_shortened() -> None:

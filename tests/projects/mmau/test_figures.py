@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import tracking
-from core.cells import write_cells
 from core.data.choices import DIFFICULTIES, SKILLS
-from core.paper import read_paper
-from core.scoring import PredictionError, mean_cell
-from core.stage import Context
+from core.report.cells import write_cells
+from core.report.paper import read_paper
+from core.report.scoring import PredictionError, mean_cell
+from core.run import tracking
+from core.run.stage import Context
 from projects.mmau import drawings, figure_rows
 from projects.mmau.figure_rows import NO_ITEMS, FigureError, day_of, read_timeline, skill_counts
 from projects.mmau.figures import Config, figures

@@ -12,7 +12,7 @@ import pytest
 
 from core.metrics.instruction_following import RuleError
 from core.metrics.open_judge import CRITERIA, OpenVerdict
-from core.scoring import PredictionError
+from core.report.scoring import PredictionError
 from projects.mmau.pro import OURS, RELEASE, Part, kind_of, open_cases, overall, score, table
 from projects.mmau.pro_outputs import Output, outputs_from_column, outputs_from_lines
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.skills import say
 from projects.mmau import recognise
 from projects.mmau.recognise import (
     RATE,
@@ -25,6 +24,7 @@ from projects.mmau.recognise import (
     spoken,
     word_errors,
 )
+from shared_data.world.speech import espeak as say
 
 SAID = ["The doctor called my uncle.", "The doctor lost three green gloves.", "My uncle lost the doctor."]
 VOICE = say.VOICES["train"][0]

@@ -16,7 +16,6 @@ import soundfile
 import torch
 import yaml
 
-from core import tracking
 from core.adapters.prefix_lm import save_trained
 from core.answering.cascade import with_description
 from core.answering.likelihood import likelihood_answer
@@ -26,8 +25,6 @@ from core.answering.records import Record, line_of, read_predictions
 from core.audio_lm.artefact import open_audio_lm, write_artefact
 from core.audio_lm.branches import Bridge
 from core.audio_lm.model import Architecture, load_language_model, make_model
-from core.cells import Cell, read_cells, read_items, write_cells
-from core.config import load
 from core.data.choices import MMAU, MMAU_PRO
 from core.data.instructions import read_instructions
 from core.data.parquet import read_dataset, read_info, write_absent, write_dataset
@@ -35,19 +32,23 @@ from core.foundations.language_model import LmShape, make_language_model, train_
 from core.foundations.public import record_trained
 from core.language.http import Endpoint
 from core.metrics.choice import RULES
-from core.optimisation import TrainingOptions
+from core.report.cells import Cell, read_cells, read_items, write_cells
+from core.report.scoring import PredictionError
+from core.run import tracking
+from core.run.config import load
+from core.run.stage import Context
 from core.scenes.bank import Bank, write_bank
-from core.scoring import PredictionError
-from core.skills import say
-from core.skills.exam import makers
-from core.stage import Context
+from core.train.optimisation import TrainingOptions
 from projects.mmau import answer as answering
 from projects.mmau import compose as composing
 from projects.mmau import gold as truths
 from projects.mmau import models, score, train
 from shared_data import exams
+from shared_data import reading as reading_
+from shared_data.world.exams.exam import makers
+from shared_data.world.speech import espeak as say
 from tests.audio_lm_world import made_up_artefact
-from tests.core.skills.worlds import RATE, make_world
+from tests.shared_data.world.exams.worlds import RATE, make_world
 
 CONF = Path(__file__).resolve().parents[3] / "projects" / "mmau" / "conf"
 SKILLS = {"sound": "Acoustic Source Inference", "music": "Instrumentation", "speech": "Counting"}
@@ -735,7 +736,9 @@ def test_outputs_of_the_answer_stage_are_scored(root: Path) -> None:
 
 
 def test_a_profile_without_a_row_trains_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    composing.compose(composing.Config(told=0), context=at(root, "compose"))
+    composing.compose(
+        composing.Config(without="this profile trains no row of its own"), context=at(root, "compose")
+    )
     context = at(root, "train", "reader")
     data, folder = context.path("data", "training"), context.path("checkpoints", "reader")
     assert files(data) == {"not_run.txt": b"this profile trains no row of its own\n"}
@@ -744,7 +747,7 @@ def test_a_profile_without_a_row_trains_none(root: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out == "reader: not run: this profile trains no row of its own\n"
 
 
-@pytest.mark.filterwarnings("ignore::core.skills.exam.SkillsAbsentWarning")
+@pytest.mark.filterwarnings("ignore::shared_data.world.exams.exam.SkillsAbsentWarning")
 def test_a_reader_from_the_bank_to_the_tables(
     reading: Path, bridge: Bridge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -761,7 +764,8 @@ def test_a_reader_from_the_bank_to_the_tables(
     truths.gold(replace(GOLD, splits={"mmau": "test-mini"}), context=at(root, "gold"))
 
     config = load(composing.Config, path=CONF / "mini.yaml", stage="compose")
-    composing.compose(replace(config, told=2, untold=0.3), context=at(root, "compose"))
+    reading_.reading(reading_.Config(told=2), context=at(root, "reading", paper="shared_data"))
+    composing.compose(replace(config, untold=0.3), context=at(root, "compose"))
     data = at(root, "compose").path("data", "training")
     items = read_instructions(data / "instructions" / "reading.json")
     built, _ = makers()
@@ -771,7 +775,7 @@ def test_a_reader_from_the_bank_to_the_tables(
     untold = [one for one in items if one.instruction.startswith(with_description("", ""))]
     assert 0.1 < len(untold) / len(items) < 0.5
     before = files(data / "instructions")
-    composing.compose(replace(config, told=2, untold=0.3), context=at(root, "compose"))
+    composing.compose(replace(config, untold=0.3), context=at(root, "compose"))
     assert files(data / "instructions") == before
 
     settings = load(train.Config, path=CONF / "mini.yaml", stage="train", variant="reader")

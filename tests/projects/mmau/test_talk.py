@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.skills import exam, say, speech
-from core.skills.item import Draft
 from projects.mmau import talk
 from projects.mmau.recognise import RATE, Model, Word
 from projects.mmau.talk import Ear, Heard, HeardTurn, Recording, Said, describe, hear, in_workers, learn, told
 from projects.mmau.voices import Turn
-from tests.core.skills.worlds import make_world
+from shared_data.world.exams import exam
+from shared_data.world.exams.item import Draft
+from shared_data.world.speech import espeak as say
+from shared_data.world.speech import makers as speech
+from tests.shared_data.world.exams.worlds import make_world
 
 
 class First:

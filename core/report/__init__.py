@@ -1,0 +1,1 @@
+"""From predictions to pages: a paper as data, cells, claims, tables."""

@@ -1,0 +1,1 @@
+"""How a stage runs: configuration, tracking, files, provenance, hardware."""

@@ -1,0 +1,301 @@
+"""What turns a function into a stage: configuration, seeds, progress, tracking, clean stops.
+
+    if __name__ == "__main__":
+        from core.run.stage import run
+        run(train, Config)
+
+`python -m projects.compa.train vanilla --profile mini` then fills Config from projects/compa/conf/mini.yaml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+from core.run import config as configuration
+from core.run import hardware, provenance, strict_yaml, tracking
+from core.run.pipeline import paper_folder
+
+T = TypeVar("T")
+C = TypeVar("C")
+
+OURS = ("core", "projects", "shared_data", "__main__")  # exceptions defined there speak to the user
+PLAIN_PROGRESS_EVERY = 15.0  # seconds between progress lines when stderr is no terminal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Where and as what a stage runs. `variant` is None for a stage without variants."""
+
+    paper: str
+    stage: str
+    variant: str | None
+    profile: str
+    root: Path
+    tracker: tracking.Tracker
+    seed: int
+
+    @property
+    def module(self) -> str:
+        """The stage's dotted name."""
+        return f"{'' if self.paper == 'shared_data' else 'projects.'}{self.paper}.{self.stage}"
+
+    @property
+    def folder(self) -> Path:
+        """The paper's folder; shared_data/ for its own stages."""
+        return paper_folder(self.root, self.paper)
+
+    def path(self, kind: str, *parts: str) -> Path:
+        """Return <paper's folder>/<kind>/<profile>/<parts>, such as path("checkpoints", "vanilla")."""
+        return self.folder.joinpath(kind, self.profile, *parts)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to stop; a KeyboardInterrupt, so that `except Exception` lets it pass."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def run(stage_function: Callable[..., None], schema: type[Any], argv: list[str] | None = None) -> None:
+    """Run `stage_function(config, context=...)` as the command line asks: [VARIANT] [--profile NAME].
+
+    Exit codes: 0; 2 with one message for wrong configuration or input (exceptions that this repository
+    defines); 128 + signal after Ctrl-C or SIGTERM. Anything else is a bug and leaves its traceback.
+    """
+    module, root = _module_and_root(stage_function)
+    paper, stage = _paper_and_stage(module)
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=_first_lines(stage_function))
+    parser.add_argument("variant", nargs="?", help="a variant that the configuration names")
+    parser.add_argument("--profile", help="default: the one in params.yaml")
+    arguments = parser.parse_args(argv)
+    command = " ".join([f"python -m {module}", *(sys.argv[1:] if argv is None else argv)])
+    began = time.monotonic()
+    with _signals_raise():
+        try:
+            _run(stage_function, schema, paper, stage, module, root, arguments.variant, arguments.profile)
+        except KeyboardInterrupt as stop:  # Stopped, or TrainingStopped with a checkpoint written
+            number = getattr(stop, "number", signal.SIGINT)
+            if hardware.is_main_process():
+                cause, seconds = signal.Signals(number).name, time.monotonic() - began
+                _say(
+                    f"{stage} stopped by {cause} after {seconds:.0f} s. "
+                    f"Nothing half-written is left; the same command goes on from what was saved: {command}"
+                )
+            raise SystemExit(128 + number) from None
+        except Exception as error:
+            if type(error).__module__.split(".")[0] not in OURS:
+                raise
+            _say(f"{command}: {error}")
+            raise SystemExit(2) from None
+
+
+def _run(
+    stage_function: Callable[..., None],
+    schema: type[Any],
+    paper: str,
+    stage: str,
+    module: str,
+    root: Path,
+    variant: str | None,
+    profile: str | None,
+) -> None:
+    profile = profile or default_profile(root)
+    folder = paper_folder(root, paper)
+    config = configuration.load(schema, folder=folder, profile=profile, stage=stage, variant=variant)
+    seed = int(getattr(config, "seed", 0))
+    threads = hardware.limit_threads()
+    seed_all(seed)
+    tracker = tracking.off()
+    if hardware.is_main_process():
+        tracker = tracking.open_run(
+            root=root,
+            experiment=paper,
+            name=f"{stage}@{variant}" if variant else stage,
+            params=configuration.flatten(config),
+            tags={
+                **provenance.git_state(root),
+                "profile": profile,
+                "stage": stage,
+                "variant": variant or "",
+                "dvc.stage": provenance.dvc_stage(),
+                "device": hardware.device(),
+                "threads": threads,
+                "seed": seed,
+                "data.hash": provenance.data_hash(root, deps=_deps(root, module, profile, variant)),
+                "mlflow.source.name": module,
+            },
+        )
+    context = Context(
+        paper=paper, stage=stage, variant=variant, profile=profile, root=root, tracker=tracker, seed=seed
+    )
+    status, began = "FAILED", time.monotonic()
+    try:
+        stage_function(config, context=context)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        used = {"wall_seconds": time.monotonic() - began, **hardware.peak_memory()}
+        tracker.log_metrics(used)
+        tracker.set_tags({"device": hardware.device()})
+        # After a signal the machine may be about to go: what cannot be sent at once goes to the pending file.
+        tracker.end(status, timeout=3.0 if status == "KILLED" else tracking.CLOSE_TIMEOUT)
+        if hardware.is_main_process():
+            name = f"{stage} {variant}" if variant else stage
+            seconds, memory = used["wall_seconds"], used["peak_memory_gib"]
+            _say(f"{name}: {status.lower()}, {seconds:.1f} s, {memory:.2f} GiB at most")
+
+
+def _deps(root: Path, module: str, profile: str, variant: str | None) -> list[str]:
+    """What DVC's stage of this module and variant reads; nothing where no dvc.yaml can be read."""
+    from core.run.pipeline import PipelineError, read_pipelines
+
+    try:
+        stages = read_pipelines(root, profile=profile)
+    except PipelineError:  # provenance is told where it can be; it never stops a run
+        return []
+    return [
+        dep for stage in stages if (stage.module, stage.variant) == (module, variant) for dep in stage.deps
+    ]
+
+
+def seed_all(seed: int) -> None:
+    """Seed python, numpy, and torch where it is imported already.
+
+    A stage that imports torch inside a function calls this again after the import.
+    """
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed % 2**32)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
+def default_profile(root: Path) -> str:
+    """Return the `profile` of params.yaml. Raises ConfigError."""
+    path = root / "params.yaml"
+    try:
+        content = strict_yaml.read(path)
+    except OSError as error:
+        raise configuration.ConfigError(f"{path}: not readable: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("profile"), str):
+        raise configuration.ConfigError(f"{path}: expected a line such as 'profile: mini'")
+    return str(content["profile"])
+
+
+def progress(
+    iterable: Iterable[T], *, total: int | None = None, desc: str = "", unit: str = "it"
+) -> Iterator[T]:
+    """Yield from `iterable`, showing throughput and the time left on stderr, in the main process only.
+
+    A bar on a terminal; elsewhere (DVC, CI, a log file) one plain line every PLAIN_PROGRESS_EVERY seconds.
+    """
+    if not hardware.is_main_process():
+        yield from iterable
+    elif sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(iterable, total=_length(iterable, total), desc=desc, unit=unit, dynamic_ncols=True)
+    else:
+        yield from _plain_progress(iterable, _length(iterable, total), desc, unit)
+
+
+def _plain_progress(iterable: Iterable[T], total: int | None, desc: str, unit: str) -> Iterator[T]:
+    began = said = time.monotonic()
+    done = 0
+    for item in iterable:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - said >= PLAIN_PROGRESS_EVERY:
+            said = now
+            rate = done / (now - began)
+            left = f"/{total}, {_duration((total - done) / rate)} left" if total is not None else ""
+            _say(f"{desc}: {done}{left}, {rate:.3g} {unit}/s".lstrip(": "))
+    spent = time.monotonic() - began
+    if said != began:  # something was said, so say the end
+        _say(
+            f"{desc}: {done} {unit} in {_duration(spent)}, {done / max(spent, 1e-9):.3g} {unit}/s".lstrip(
+                ": "
+            )
+        )
+
+
+def _length(iterable: Iterable[Any], total: int | None) -> int | None:
+    return len(iterable) if total is None and isinstance(iterable, Sized) else total
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _module_and_root(stage_function: Callable[..., None]) -> tuple[str, Path]:
+    """Return the stage's dotted module name and the folder that holds its top package."""
+    module = stage_function.__module__
+    loaded = sys.modules[module]
+    file = Path(str(loaded.__file__)).resolve()
+    if module == "__main__":
+        spec = getattr(loaded, "__spec__", None)  # None when run as a file: then the path tells
+        tops = [i for i, part in enumerate(file.parts) if part in ("projects", "shared_data")]
+        if spec is not None:
+            module = spec.name
+        elif tops:
+            module = ".".join([*file.parts[tops[-1] : -1], file.stem])
+    return module, file.parents[module.count(".")]
+
+
+def _paper_and_stage(module: str) -> tuple[str, str]:
+    top, *rest = module.split(".")
+    if top == "projects" and len(rest) >= 2:
+        return rest[0], ".".join(rest[1:])
+    if top == "shared_data" and rest:
+        return top, ".".join(rest)
+    raise SystemExit(f"{module}: a stage is a module projects.<paper>.<stage> or shared_data.<stage>")
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Within the block the first Ctrl-C or SIGTERM raises Stopped; another Ctrl-C ends the process."""
+    owner = os.getpid()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a forked worker: no message, no clean-up that belongs to its parent
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # accelerate's launcher adds one to every Ctrl-C
+        raise Stopped(number)
+
+    for number in numbers:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _first_lines(stage_function: Callable[..., None]) -> str:
+    return (sys.modules[stage_function.__module__].__doc__ or "").strip()
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,369 @@
+"""MLflow tracking that can neither slow nor stop a training run.
+
+A background thread sends what a run logs (core.run.outbox); what a slow or dead server does not take is kept
+in `mlflow-pending.jsonl` and delivered later by
+
+    python -m core.run.tracking resend
+
+Delivery is at least once: metrics carry their own step and time, so sending one twice changes nothing.
+MLFLOW_TRACKING_URI names a server; without it runs go to `mlflow.db` and `mlartifacts/` in the repository.
+RESOUND_TRACKING=off tracks nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.run import hardware
+from core.run.outbox import Operation, Outbox, locked, settle_pending, take_pending
+
+SYSTEM_EVERY = 10.0  # seconds between two samples of processor and memory
+CLOSE_TIMEOUT = 30.0  # seconds that the end of a run waits for a slow server
+LARGEST_ARTIFACT = 64 * 2**20  # bytes; checkpoints belong to DVC, not to MLflow
+LONGEST_PARAM, LONGEST_TAG, PARAMS_PER_REQUEST = 6000, 5000, 100  # MLflow's limits
+
+
+class Tracker:
+    """One MLflow run. Every method returns at once and none raises because of the server."""
+
+    def __init__(
+        self, outbox: Outbox | None, store: Store | None, run: str, system_every: float = 0.0
+    ) -> None:
+        self._outbox, self._store, self.run = outbox, store, run
+        self._ended = threading.Event()
+        self._sampler: threading.Thread | None = None
+        if outbox is not None and system_every > 0:
+            self._sampler = threading.Thread(target=self._sample, args=(system_every,), daemon=True)
+            self._sampler.start()
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log numbers at `step`."""
+        now = int(time.time() * 1000)
+        self._put(
+            "metrics", metrics=[[_key(name), float(value), now, step] for name, value in metrics.items()]
+        )
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Log settings as text; values longer than MLflow's limit are cut, which the value then says."""
+        texts = {_key(name): _cut(str(value), LONGEST_PARAM) for name, value in params.items()}
+        names = list(texts)
+        for start in range(0, len(names), PARAMS_PER_REQUEST):
+            self._put(
+                "params", params={name: texts[name] for name in names[start : start + PARAMS_PER_REQUEST]}
+            )
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Set tags (as text)."""
+        self._put("tags", tags={_key(name): _cut(str(value), LONGEST_TAG) for name, value in tags.items()})
+
+    def log_artifact(self, path: Path, folder: str = "") -> None:
+        """Attach a file (or every file of a folder) as it is now, under `folder` of the run's artefacts."""
+        if self._outbox is None:
+            return
+        if path.is_dir():
+            for file in sorted(each for each in path.rglob("*") if each.is_file()):
+                self.log_artifact(file, str(Path(folder, path.name, file.parent.relative_to(path))))
+            return
+        if path.stat().st_size > LARGEST_ARTIFACT:
+            self._outbox.say(f"large {path}", f"tracking: {path} is not attached: larger than 64 MiB")
+            return
+        with self._staged(path.name, folder) as copy:
+            shutil.copyfile(path, copy)
+
+    def log_figure(self, figure: Any, name: str) -> None:
+        """Attach a matplotlib figure as the image `name` (such as "plots/shuffle.png")."""
+        if self._outbox is not None:
+            folder = str(Path(name).parent)
+            with self._staged(Path(name).name, "" if folder == "." else folder) as copy:
+                figure.savefig(copy, bbox_inches="tight")
+
+    @contextlib.contextmanager
+    def child(self, name: str, *, params: Mapping[str, object] | None = None) -> Iterator[Tracker]:
+        """Open a run nested in this one (one per seed); it ends with the block, FAILED after an exception."""
+        run = uuid.uuid4().hex
+        child = Tracker(self._outbox, self._store, run)
+        child._put("start", name=name, parent=self.run, time=int(time.time() * 1000), tags={})
+        child.log_params(params or {})
+        status = "FAILED"
+        try:
+            yield child
+            status = "FINISHED"
+        except (KeyboardInterrupt, SystemExit):
+            status = "KILLED"
+            raise
+        finally:
+            child._put("end", status=status, time=int(time.time() * 1000))
+
+    def end(self, status: str = "FINISHED", *, timeout: float = CLOSE_TIMEOUT) -> None:
+        """End the run (FINISHED, FAILED or KILLED) and deliver what is queued; used by core.run.stage."""
+        if self._outbox is None or self._ended.is_set():
+            return
+        self._ended.set()
+        if self._sampler is not None:
+            self._sampler.join()
+        self._put("end", status=status, time=int(time.time() * 1000))
+        self._outbox.close(timeout=timeout)
+
+    def _put(self, op: str, **values: Any) -> None:
+        if self._outbox is not None:
+            self._outbox.put({"op": op, "run": self.run, **values})
+
+    @contextlib.contextmanager
+    def _staged(self, name: str, folder: str) -> Iterator[Path]:
+        """Give a place for a copy of an artefact, so that what is delivered is what was logged."""
+        assert self._store is not None
+        try:
+            place = self._store.stage()
+            yield place / name
+        except OSError as error:
+            assert self._outbox is not None
+            self._outbox.say("stage", f"tracking: {name} is not attached: {error}")
+            return
+        self._put("artifact", path=str(place / name), folder=_key(folder) if folder else "")
+
+    def _sample(self, every: float) -> None:
+        step = 0
+        hardware.load()  # the first reading of processor use is always 0
+        while True:
+            ended = self._ended.wait(every)
+            self.log_metrics(hardware.load(), step)
+            step += 1
+            if ended:
+                return
+
+
+def off() -> Tracker:
+    """Return a tracker that tracks nothing."""
+    return Tracker(None, None, "")
+
+
+def open_run(
+    *,
+    root: Path,
+    experiment: str,
+    name: str,
+    params: Mapping[str, object] | None = None,
+    tags: Mapping[str, object] | None = None,
+    system_every: float = SYSTEM_EVERY,
+) -> Tracker:
+    """Open the MLflow run `name` in `experiment`; always returns a tracker, whatever the server does."""
+    if os.environ.get("RESOUND_TRACKING", "").lower() in ("off", "0", "false"):
+        return off()
+    store = Store(root)
+    outbox = Outbox(store.deliver, pending=root / "mlflow-pending.jsonl", receiver=store.uri)
+    run = uuid.uuid4().hex
+    now = int(time.time() * 1000)
+    start: Operation = {
+        "op": "start",
+        "run": run,
+        "experiment": experiment,
+        "name": name,
+        "time": now,
+        "tags": {},
+    }
+    # Opened here and not in the thread: importing MLflow beside a stage's own imports is asking for trouble.
+    try:
+        store.deliver(start)
+    except Exception as error:
+        outbox.failed(error)
+        outbox.keep([start])
+    tracker = Tracker(outbox, store, run, system_every)
+    tracker.set_tags(tags or {})
+    tracker.log_params(params or {})
+    return tracker
+
+
+class Store:
+    """Delivers operations to MLflow. Runs are known by our own ids, so one can begin without a server."""
+
+    def __init__(self, root: Path, uri: str | None = None) -> None:
+        self._root = root.resolve()
+        local = f"sqlite:///{self._root / 'mlflow.db'}"
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or local
+        self._is_local = self.uri == local
+        self._staging: Path | None = None
+        self._client: Any = None
+        self._runs: dict[str, tuple[str, str]] = {}  # our id -> MLflow's run and experiment ids
+
+    def stage(self) -> Path:
+        """Return a new empty folder for a copy that waits to be delivered."""
+        return Path(tempfile.mkdtemp(prefix="artifact-", dir=self._staging_folder()))
+
+    def deliver(self, operation: Operation) -> None:
+        """Carry out one operation; raises whatever MLflow raises."""
+        for pause in (0.2, 1.0, 3.0, None):  # a busy SQLite file is worth a few tries
+            try:
+                self._deliver(operation)
+                return
+            except Exception as error:
+                if pause is None or not (self.uri.startswith("sqlite") and "locked" in str(error)):
+                    raise
+                time.sleep(pause)
+
+    def _deliver(self, operation: Operation) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        client = self._connect()
+        op, key = operation["op"], operation["run"]
+        if op == "start":
+            self._start(operation)
+            return
+        run, _ = self._known(key)
+        if op == "metrics":
+            client.log_batch(run, metrics=[Metric(*each) for each in operation["metrics"]])
+        elif op == "params":
+            client.log_batch(run, params=[Param(*each) for each in operation["params"].items()])
+        elif op == "tags":
+            client.log_batch(run, tags=[RunTag(*each) for each in operation["tags"].items()])
+        elif op == "artifact":
+            client.log_artifact(run, operation["path"], operation["folder"] or None)
+            shutil.rmtree(Path(operation["path"]).parent, ignore_errors=True)
+        elif op == "end":
+            client.set_terminated(run, operation["status"], operation["time"])
+
+    def _start(self, operation: Operation) -> None:
+        client = self._connect()
+        tags = {**operation["tags"], "resound.run": operation["run"]}
+        if "parent" in operation:
+            parent, experiment = self._known(operation["parent"])
+            tags["mlflow.parentRunId"] = parent
+        else:
+            experiment = self._experiment(operation["experiment"])
+        run = client.create_run(experiment, operation["time"], tags, run_name=operation["name"])
+        self._runs[operation["run"]] = (run.info.run_id, experiment)
+
+    def _known(self, key: str) -> tuple[str, str]:
+        """Return MLflow's ids of our run `key`; a run begun by another process is found by its tag."""
+        if key not in self._runs:
+            client = self._connect()
+            experiments = [each.experiment_id for each in client.search_experiments()]
+            found = client.search_runs(experiments, f"tags.`resound.run` = '{key}'", max_results=1)
+            if not found:
+                raise LookupError("the run has not begun there")
+            self._runs[key] = (found[0].info.run_id, found[0].info.experiment_id)
+        return self._runs[key]
+
+    def _experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        client = self._connect()
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            # Without a place of its own, MLflow would put artefacts relative to the current folder.
+            place = str(self._root / "mlartifacts") if self._is_local else None
+            with contextlib.suppress(MlflowException):  # another process was quicker
+                tags = {"mlflow.experimentKind": "custom_model_development"}  # the view with run tables
+                return str(client.create_experiment(name, artifact_location=place, tags=tags))
+            found = client.get_experiment_by_name(name)
+        return str(found.experiment_id)
+
+    def _connect(self) -> Any:
+        if self._client is None:
+            for name, value in {
+                "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default, 7, is minutes of waiting
+                "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+            }.items():
+                os.environ.setdefault(name, value)
+            from mlflow.tracking import MlflowClient
+
+            if self._is_local:
+                uri = f"{self.uri}?timeout=30"  # seconds to wait for other writers
+                with locked(self._root / "mlflow.db"):  # two first runs at once would both make the tables
+                    client = MlflowClient(tracking_uri=uri)
+                    client.search_experiments(max_results=1)
+            else:
+                client = MlflowClient(tracking_uri=self.uri)
+            self._client = client
+        return self._client
+
+    def _staging_folder(self) -> Path:
+        if self._staging is None:
+            self._staging = self._root / "mlflow-pending"
+            self._staging.mkdir(exist_ok=True)
+        return self._staging
+
+
+def resend(root: Path, *, uri: str | None = None) -> tuple[int, int]:
+    """Deliver what `mlflow-pending.jsonl` holds; return the numbers of operations delivered and left."""
+    pending = root / "mlflow-pending.jsonl"
+    operations, cut = take_pending(pending)
+    if cut:
+        print(f"tracking: {cut} lines of {pending} were cut short and are dropped", file=sys.stderr)
+    store = Store(root, uri)
+    left: list[Operation] = []
+    reasons: dict[str, int] = {}
+    try:
+        for index, operation in enumerate(operations):
+            try:
+                if operation["op"] != "start" or not _begun(store, operation["run"]):
+                    store.deliver(operation)
+            except Exception as error:  # refused or unreachable: the file keeps it
+                left.append(operation)
+                reason = " ".join(str(error).split())[:160]
+                reasons[reason] = reasons.get(reason, 0) + 1
+                if index == len(left) - 1 == 2:  # nothing gets through
+                    left.extend(operations[index + 1 :])
+                    break
+    except BaseException:
+        left = operations  # stopped in the middle: delivering twice is harmless, losing is not
+        raise
+    finally:
+        settle_pending(pending, left)
+    for reason, count in reasons.items():
+        print(f"tracking: {count} operations not taken by {store.uri}: {reason}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        (root / "mlflow-pending").rmdir()  # only when empty
+    return len(operations) - len(left), len(left)
+
+
+def _begun(store: Store, key: str) -> bool:
+    try:
+        store._known(key)
+    except LookupError:
+        return False
+    return True
+
+
+def _key(name: str) -> str:
+    """Return `name` with what MLflow does not allow in a name replaced by "_"."""
+    return re.sub(r"[^\w./: -]", "_", name)[:250]
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    note = f" ... [cut: {len(text)} characters]"
+    return text[: limit - len(note)] + note
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line: `python -m core.run.tracking resend [--to URI]`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m core.run.tracking", description=(__doc__ or "").split("\n")[0]
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("resend", help="deliver what a dead server did not take")
+    command.add_argument(
+        "--to", help="tracking URI; by default MLFLOW_TRACKING_URI or the repository's mlflow.db"
+    )
+    arguments = parser.parse_args(argv)
+    sent, left = resend(Path(__file__).resolve().parents[2], uri=arguments.to)
+    print(f"{sent} operations delivered, {left} left")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Mini versions of the papers' data sets, in the official columns."""

@@ -1,0 +1,1 @@
+"""Single sounds: synthesised classes, recorded clips and the conditions that they are heard under."""

@@ -1,0 +1,1 @@
+"""Spoken items: texts that espeak-ng speaks, with voice, stress and tone known."""

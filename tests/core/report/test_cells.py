@@ -1,0 +1,100 @@
+"""Cells: the round trip through results files, and every refusal."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from core.report.cells import Cell, CellError, Items, read_cells, read_items, write_cells
+
+HITS = (np.array([0, 1, 1, 0]), np.array([1, 1, 1, 0]))
+
+
+def cell(**changes) -> Cell:
+    values = {"row": "ours", "column": "acc", "value": 62.5, "low": 50.0, "high": 70.0, "n": 4}
+    return Cell(**{**values, "seeds": (50.0, 75.0), "scale": "mini", "protocol": "top-1", **changes})
+
+
+def items(**changes) -> Items:
+    return Items(**{"row": "ours", "column": "acc", "dataset": "demo", "scores": HITS, **changes})
+
+
+def test_round_trip(tmp_path):
+    other = cell(row="b", value=np.float32(0.1), unit="", n=np.int64(7))
+    replicates = items(row="b", kind="replicates", scores=(np.array([0.123456, 0.2]),))
+    write_cells(tmp_path / "mini", "main", [cell(), other], [items(), replicates])
+    cells = read_cells(tmp_path / "mini", "main")
+    assert cells["ours", "acc"] == cell()
+    assert cells["b", "acc"].value == 0.1  # six decimals, not float32's 0.10000000149
+    back = read_items(tmp_path / "mini", "main")
+    assert [s.tolist() for s in back["ours", "acc"].scores] == [[0, 1, 1, 0], [1, 1, 1, 0]]
+    assert back["b", "acc"].kind == "replicates"
+    assert back["b", "acc"].scores[0].tolist() == [0.12346, 0.2]
+    assert '"0110", "1110"' in (tmp_path / "mini" / "main.items.json").read_text()
+    before = (tmp_path / "mini" / "main.json").read_bytes()
+    write_cells(tmp_path / "mini", "main", [cell(), other], [items(), replicates])
+    assert (tmp_path / "mini" / "main.json").read_bytes() == before
+    assert sorted(p.name for p in (tmp_path / "mini").iterdir()) == ["main.items.json", "main.json"]
+
+
+def test_no_items_file_means_no_items(tmp_path):
+    assert read_items(tmp_path, "main") == {}
+
+
+@pytest.mark.parametrize(
+    ("cells", "scores", "message"),
+    [
+        ([cell(), cell()], [], "main/ours/acc is given twice"),
+        ([cell(value=float("nan"))], [], "value is nan, not a finite number"),
+        ([cell(seeds=(1.0, float("inf")))], [], r"seeds\[1\] is inf"),
+        ([cell(low=80.0)], [], "upside down"),
+        ([cell(n=0)], [], "n is 0"),
+        ([cell(scale="tiny")], [], "scale is 'tiny'; it must be one of mini, recorded, paper"),
+        ([cell(protocol="")], [], "the protocol is empty"),
+        ([cell()], [items(row="theirs")], "main/theirs/acc: items are given for a cell that is not"),
+        ([cell()], [items(), items()], "items are given twice"),
+        ([cell(n=5)], [items()], "4 item scores for a cell of n = 5"),
+        ([cell(value=60.0)], [items()], "the items average 62.500 but the cell says 60.000"),
+        ([cell()], [items(scores=(HITS[0], HITS[1][:3]))], "different numbers of scores"),
+        ([cell()], [items(scores=())], "one flat array"),
+        ([cell()], [items(scores=(np.array([0.0, np.nan, 1, 1]),))], "finite"),
+        ([cell()], [items(kind="means")], "must be 'items' or 'replicates'"),
+    ],
+)
+def test_refusals_name_the_cell_and_write_nothing(tmp_path, cells, scores, message):
+    with pytest.raises(CellError, match=message):
+        write_cells(tmp_path / "mini", "main", cells, scores)
+    assert not (tmp_path / "mini").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda raw: raw["ours"]["acc"].pop("low"), "ours/acc: expected the keys"),
+        (lambda raw: raw["ours"]["acc"].update(extra=1), "ours/acc: expected the keys"),
+        (lambda raw: raw["ours"]["acc"].update(value="62"), "value is '62', not a finite number"),
+    ],
+)
+def test_a_spoiled_file_says_what_to_run(tmp_path, spoil, message):
+    write_cells(tmp_path, "main", [cell()])
+    raw = json.loads((tmp_path / "main.json").read_text())
+    spoil(raw)
+    (tmp_path / "main.json").write_text(json.dumps(raw))
+    with pytest.raises(CellError, match=message):
+        read_cells(tmp_path, "main")
+
+
+def test_absent_and_broken_files_say_what_to_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="run the score stage"):
+        read_cells(tmp_path, "main")
+    (tmp_path / "main.json").write_text('{"ours": ')
+    with pytest.raises(CellError, match=r"not valid JSON .* run the score stage again"):
+        read_cells(tmp_path, "main")
+    (tmp_path / "main.json").write_text("[]")
+    with pytest.raises(CellError, match="expected an object"):
+        read_cells(tmp_path, "main")
+    (tmp_path / "main.items.json").write_text('[{"row": "a", "scores": ["012"]}]')
+    with pytest.raises(CellError, match="entry 0 is not an items record"):
+        read_items(tmp_path, "main")

@@ -1,0 +1,246 @@
+"""core.run.stage in real processes: names, profiles, messages, exit codes, seeds, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.run import stage
+
+ROOT = Path(__file__).resolve().parents[3]
+
+WORK = '''
+"""Reads nothing; writes results."""
+import random, sys, time
+from dataclasses import dataclass
+from core.run.files import write_text_atomic
+from core.run.stage import Context, progress
+
+class WrongInput(ValueError):
+    """An input of ours is wrong."""
+
+@dataclass(frozen=True)
+class Config:
+    kind: str
+    seed: int = 0
+
+def work(config: Config, *, context: Context) -> None:
+    if config.kind == "wrong":
+        raise WrongInput("clips.csv line 3: no caption; remove the line or write one")
+    if config.kind == "bug":
+        raise ValueError("a bug")
+    if config.kind == "sleep":
+        for i in progress(range(10_000), desc="sleep"):
+            write_text_atomic(context.path("results", "state"), str(i) * 1000)
+            if i == 3:
+                print("sleeping", flush=True)
+            if i > 3:
+                time.sleep(0.05)
+    torch = "torch" in sys.modules
+    who = f"{context.paper} {context.stage} {context.variant} {context.profile} {context.seed} {torch}"
+    where = context.path("results", "a").relative_to(context.root)
+    sys.stdout.write(f"{who}\\n{where} {random.random()}\\n")  # in one piece
+
+if __name__ == "__main__":
+    from core.run.stage import run
+    run(work, Config)
+'''
+CONF = """
+work:
+  common: {kind: plain}
+  plain: {seed: 7}
+  wrong: {kind: wrong}
+  bug: {kind: bug}
+  sleep: {kind: sleep}
+"""
+Runner = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for folder in ("projects/demo", "shared_data"):
+        (tmp_path / folder / "conf").mkdir(parents=True)
+        (tmp_path / folder / "__init__.py").write_text("")
+        (tmp_path / folder / "work.py").write_text(WORK)
+        (tmp_path / folder / "conf" / "mini.yaml").write_text(CONF)
+        (tmp_path / folder / "conf" / "big.yaml").write_text(CONF.replace("seed: 7", "seed: 8"))
+    (tmp_path / "projects" / "__init__.py").write_text("")
+    (tmp_path / "params.yaml").write_text("profile: mini\n")
+    return tmp_path
+
+
+def start(repository: Path, *command: str, **environment: str) -> subprocess.Popen[str]:
+    path = os.pathsep.join([str(repository), str(ROOT)])
+    variables = {**os.environ, "PYTHONPATH": path, "RESOUND_TRACKING": "off", **environment}
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=repository,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize(
+    ("command", "paper", "folder"),
+    [
+        (["-m", "projects.demo.work"], "demo", "projects/demo"),
+        (["projects/demo/work.py"], "demo", "projects/demo"),
+        (["-m", "shared_data.work"], "shared_data", "shared_data"),
+    ],
+)
+def test_names_come_from_the_module(repository: Path, command: list[str], paper: str, folder: str) -> None:
+    code, out, err = finish(start(repository, *command, "plain"))
+    assert code == 0, err
+    first, second = out.splitlines()
+    assert first == f"{paper} work plain mini 7 False"
+    assert second.split()[0] == f"{folder}/results/mini/a"
+    assert "GiB at most" in err
+
+
+def test_profile_on_the_command_line_wins_and_the_seed_is_set(repository: Path) -> None:
+    one = finish(start(repository, "-m", "projects.demo.work", "plain", "--profile", "big"))[1]
+    two = finish(start(repository, "-m", "projects.demo.work", "plain", "--profile", "big"))[1]
+    other = finish(start(repository, "-m", "projects.demo.work", "plain"))[1]
+    assert "demo work plain big 8" in one
+    assert one == two
+    assert one.split()[-1] != other.split()[-1]
+
+
+def test_under_accelerate_launch_only_the_main_process_reports(repository: Path) -> None:
+    # accelerate starts several processes through torchrun, whatever the device, only when told "multi_gpu".
+    launch = [
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    rest = [
+        "--main_process_port",
+        "0",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "-m",
+        "projects.demo.work",
+        "plain",
+    ]
+    code, out, err = finish(start(repository, *launch, *rest))
+    assert code == 0, err
+    assert out.count("demo work plain mini 7") == 2
+    assert err.count("GiB at most") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["wrong"], "clips.csv line 3: no caption; remove the line or write one"),
+        (["plian"], "work: unknown variant 'plian'; did you mean 'plain'?"),
+        ([], "work: say which variant; known: plain, wrong, bug, sleep"),
+        (["plain", "--profile", "bigg"], "unknown profile 'bigg'; did you mean 'big'?"),
+    ],
+)
+def test_wrong_input_is_one_message_and_exit_code_2(
+    repository: Path, arguments: list[str], message: str
+) -> None:
+    code, _, err = finish(start(repository, "-m", "projects.demo.work", *arguments))
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_missing_params_is_one_message(repository: Path) -> None:
+    (repository / "params.yaml").write_text("profil: mini\n")
+    code, _, err = finish(start(repository, "-m", "projects.demo.work", "plain"))
+    assert (code, "Traceback" in err) == (2, False)
+    assert "expected a line such as 'profile: mini'" in err
+
+
+def test_a_bug_keeps_its_traceback(repository: Path) -> None:
+    code, _, err = finish(start(repository, "-m", "projects.demo.work", "bug"))
+    assert code == 1
+    assert "Traceback" in err
+    assert "ValueError: a bug" in err
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT")])
+def test_stop_is_clean(repository: Path, number: signal.Signals, name: str) -> None:
+    process = start(repository, "-m", "projects.demo.work", "sleep")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "sleeping\n"
+    process.send_signal(number)
+    code, _, err = finish(process)
+    assert code == 128 + number
+    assert f"work stopped by {name}" in err
+    assert "goes on from what was saved: python -m projects.demo.work sleep" in err
+    assert "Traceback" not in err
+    assert [each.name for each in (repository / "projects/demo/results/mini").iterdir()] == ["state"]
+
+
+def test_kill_at_any_point_leaves_no_half_written_output(repository: Path) -> None:
+    results = repository / "projects/demo/results/mini"
+    for pause in (0.0, 0.02, 0.07):
+        process = start(repository, "-m", "projects.demo.work", "sleep")
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(pause)
+        process.kill()
+        process.communicate()
+        text = (results / "state").read_text()
+        assert len(text) % 1000 == 0
+        assert text == text[: len(text) // 1000] * 1000
+
+
+def test_seed_all_repeats_numpy_and_torch() -> None:
+    numpy = pytest.importorskip("numpy")
+    torch = pytest.importorskip("torch")
+
+    def draw() -> tuple[float, float]:
+        return float(numpy.random.random()), float(torch.rand(()))
+
+    stage.seed_all(3)
+    first = draw()
+    assert draw() != first
+    stage.seed_all(3)
+    assert draw() == first
+
+
+def test_progress_without_terminal_prints_rate_and_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(stage.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(stage.sys.stderr, "isatty", lambda: False)
+    assert list(stage.progress(range(4), desc="scenes", unit="scene")) == [0, 1, 2, 3]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "scenes: 2/4, 0:20 left, 0.1 scene/s",
+        "scenes: 4/4, 0:00 left, 0.1 scene/s",
+        "scenes: 4 scene in 0:50, 0.08 scene/s",
+    ]
+
+
+def test_progress_is_silent_beside_the_main_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(stage, "PLAIN_PROGRESS_EVERY", 0.0)
+    assert list(stage.progress(iter(range(3)))) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
