@@ -1,4 +1,4 @@
-"""What a model said, on disk: one JSON line an item.
+"""What a model said, on disk while it is asked: one JSON line an item (core.report.predictions).
 
 A finished file (`out`) is whole and in data set order. Until then lie beside it, hidden: a part per process,
 to which lines are appended and synced, and what earlier runs left, gathered in one file. Nothing that was
@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from core.report import predictions
+from core.report.predictions import Prediction
 from core.run.files import OutputError, write_bytes_atomic
 
 
@@ -60,16 +61,15 @@ def read_predictions(path: Path) -> list[Record]:
 
 def line_of(record: Record) -> bytes:
     """A record as its line: the same record gives the same bytes."""
-    content = {
-        "id": record.id,
-        "hash": record.hash,
-        "orders": record.orders,
-        "outputs": record.outputs,
-        "errors": record.errors,
-    }
-    # half a surrogate pair, which a server's JSON may hold, has no UTF-8
-    text = json.dumps(content, ensure_ascii=False)
-    return text.encode("utf-8", errors="replace") + b"\n"
+    return predictions.line_of(
+        Prediction(
+            id=record.id,
+            answers=record.outputs,
+            orders=record.orders,
+            errors=record.errors,
+            hash=record.hash,
+        )
+    )
 
 
 class Part:
@@ -188,24 +188,14 @@ def _lines(path: Path) -> tuple[list[Record], list[int]]:
 
 def _record(line: bytes) -> Record | None:
     try:
-        content = json.loads(line.decode("utf-8"))
-        record = Record(
-            id=_text(content["id"]),
-            hash=_text(content["hash"]),
-            orders=tuple(tuple(int(place) for place in order) for order in content["orders"]),
-            outputs=tuple(_text(output) for output in content["outputs"]),
-            errors=tuple(_text(error) for error in content["errors"]),
-        )
-    except (ValueError, KeyError, TypeError):
+        found = predictions.prediction_of(json.loads(line.decode("utf-8")))
+    except (ValueError, AttributeError):  # AttributeError: a line that is no object
         return None
-    whole = len(record.orders) == len(record.outputs) == len(record.errors) > 0
-    return record if whole else None
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
+    if not found.answers:
+        return None
+    return Record(
+        id=found.id, hash=found.hash, orders=found.orders, outputs=found.answers, errors=found.errors
+    )
 
 
 @contextlib.contextmanager

@@ -115,7 +115,10 @@ def test_file_holds_every_item_in_order_with_its_orders(tmp_path: Path, whole: b
             assert sorted(order) == list(range(len(item.choices)))
             if order and item.id != "item-004":
                 assert record.outputs[k].startswith(item.choices[order[-1]] + " / ")
-    assert list(json.loads(out.read_bytes().splitlines()[0])) == ["id", "hash", "orders", "outputs", "errors"]
+    assert list(json.loads(out.read_bytes().splitlines()[0])) == ["id", "answers", "hash"]
+    shuffled = next(line for line in map(json.loads, out.read_bytes().splitlines()) if "orders" in line)
+    assert list(shuffled) == ["id", "answers", "orders", "hash"]
+    assert len(shuffled["hash"]) == 16
 
 
 def test_own_order_first_or_not(tmp_path: Path) -> None:
@@ -578,7 +581,7 @@ def test_ugly_outputs_survive(tmp_path: Path) -> None:
 def test_full_disk_is_explained_and_what_was_written_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bytes
 ) -> None:
-    out, room, write = tmp_path / "out", [4000], os.write
+    out, room, write = tmp_path / "out", [2000], os.write
 
     def full(file: int, content: Any) -> int:
         if len(content) > room[0]:

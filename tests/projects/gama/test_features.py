@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -257,8 +258,11 @@ def test_a_clap_scores_every_class(heard: Path, at: At, shape: Shape, tokenizer:
         context=context,
     )
     out = context.path("predictions", "compa_clap")
-    assert [path.name for path in out.iterdir()] == ["esc50.jsonl"]  # the profile has no gtzan
-    lines = [json.loads(line) for line in (out / "esc50.jsonl").read_text().splitlines()]
+    # the profile has no gtzan
+    assert [str(path.relative_to(out)) for path in out.rglob("*.jsonl")] == ["own/esc50.jsonl"]
+    text = (out / "own" / "esc50.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert max(len(number) for number in re.findall(r"\d\.\d+", text)) == 5  # three digits, not sixteen
     assert [line["id"] for line in lines] == [f"test{i}" for i in order]
     assert np.array([line["scores"] for line in lines]).shape == (4, 2, 3)
     torch.manual_seed(1)
