@@ -6,8 +6,8 @@ import csv
 import difflib
 import math
 import re
-from collections.abc import Hashable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -25,7 +25,11 @@ class PaperError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column of a table; `average_of` names columns beside it: its cells are computed, never quoted."""
+    """One column of a table; `average_of` names columns beside it: its cells are computed, never quoted.
+
+    `group` is the heading under which pages print it: one table a group. `average_of` may be the name of
+    one of the table's `groups` in paper.yaml.
+    """
 
     label: str
     unit: str = "%"
@@ -33,6 +37,7 @@ class Column:
     decimals: int = 1
     average_of: tuple[str, ...] = ()
     not_run: str | None = None  # the reason printed where a row that ran has no number in this column
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +45,8 @@ class Row:
     """One row of a table and where its numbers come from here.
 
     `variant` names the variant of our stages that fills it, `derived` says how it is computed without a
-    model, `not_run` is the reason printed wherever a profile has no number for it.
+    model, `not_run` is the reason printed wherever a profile has no number for it. `size` is that of the
+    paper's model ("7B"): it is shown beside the paper's numbers alone, since ours may be of another.
     """
 
     label: str
@@ -48,6 +54,12 @@ class Row:
     variant: str | None = None
     derived: str | None = None
     not_run: str | None = None
+    size: str = ""
+
+    @property
+    def sized_label(self) -> str:
+        """The label with the size of the paper's model."""
+        return f"{self.label} ({self.size})" if self.size else self.label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +70,8 @@ class Table:
     note: str = ""
     cells_from: str | None = None
     """Another table of the paper whose results fill this one too (the same numbers printed twice)."""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Named lists of columns, for `average_of` and for claims."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,8 +213,49 @@ def nearest(word: str, known: Mapping[str, Any]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
 
 
+def named_columns(raw: object, groups: Mapping[str, Sequence[str]], *, where: str) -> object:
+    """The columns of a named group where `raw` is a name; anything else as it is. Raises PaperError."""
+    if not isinstance(raw, str):
+        return raw
+    if raw not in groups:
+        raise PaperError(
+            f"{where}: expected a list of strings or the name of a group of columns, found {raw!r}"
+            f"{nearest(raw, groups)}"
+        )
+    return list(groups[raw])
+
+
+def _with_groups(raw: object, *, where: str) -> object:
+    """A table's raw mapping with the groups that `average_of` names written out. Raises PaperError."""
+    if not isinstance(raw, Mapping):
+        return raw
+    columns = _mapping(raw.get("columns", {}), f"{where}.columns")
+    groups = _mapping(raw.get("groups", {}), f"{where}.groups")
+    for name, members in groups.items():
+        at = f"{where}.groups.{_key(name, where)}"
+        if not isinstance(members, list) or not members or len(set(map(str, members))) < len(members):
+            raise PaperError(f"{at}: expected a list of columns, at least one, none twice, found {members!r}")
+        for member in members:
+            if member not in columns:
+                raise PaperError(f"{at}: no column {member!r}{nearest(str(member), columns)}")
+        if name in columns:
+            raise PaperError(f"{at}: a column has that name too; give the group another")
+    written = {
+        key: {
+            **column,
+            "average_of": named_columns(
+                column["average_of"], groups, where=f"{where}.columns.{key}: average_of"
+            ),
+        }
+        if isinstance(column, Mapping) and "average_of" in column
+        else column
+        for key, column in columns.items()
+    }
+    return {**raw, "columns": written, "groups": {name: tuple(members) for name, members in groups.items()}}
+
+
 def _table(raw: object, *, where: str) -> Table:
-    values = check_keys(raw, Table, where=where)
+    values = check_keys(_with_groups(raw, where=where), Table, where=where)
     columns = {
         _key(k, where): Column(**check_keys(c, Column, where=f"{where}.columns.{k}"))
         for k, c in _mapping(values.pop("columns"), f"{where}.columns").items()
