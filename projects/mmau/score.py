@@ -17,11 +17,10 @@ import numpy as np
 
 from core.answering.records import read_predictions
 from core.data.choices import DIFFICULTIES, SKILLS, TASKS
-from core.metrics.bootstrap import bootstrap_statistic, dataset_seed
 from core.metrics.choice import RULES, Marks, Rule, score_votes
 from core.metrics.label_mapping import Encode
-from core.report.cells import Items, write_cells
-from core.report.scoring import REPLICATES, PredictionError, Result, mean_cell, read_lines
+from core.report.cells import write_cells
+from core.report.scoring import PredictionError, Result, ids_of, mean_cell, read_lines, units_of
 from core.run.stage import Context
 from projects.mmau import pro
 from projects.mmau.pro_outputs import outputs_from_lines
@@ -77,8 +76,16 @@ def score(config: Config, *, context: Context) -> None:
 
     def cells(row: str, column: str, chosen: np.ndarray, group: str, *, named: str = "") -> Result:
         correct = marks[row][config.rule].correct[chosen].astype(float)
+        about = [line for line, there in zip(truth, chosen) if there]
         return mean_cell(
-            named or row, column, f"mmau/{group}", [correct], scale=scale, protocol=protocol(row)
+            named or row,
+            column,
+            f"mmau/{group}",
+            [correct],
+            ids_of(about),
+            units=units_of(about),
+            scale=scale,
+            protocol=protocol(row),
         )
 
     out = context.path("results")
@@ -101,15 +108,13 @@ def score(config: Config, *, context: Context) -> None:
         out,
         "difficulty",
         (
-            over_exam(
-                cells(row, level, levels == level, level), marks[row][config.rule].correct, levels == level
-            )
+            cells(row, level, levels == level, level)
             for row in marks
             for level in DIFFICULTIES
             if (levels == level).any()
         ),
     )
-    write_table(out, "rules", rule_cells(marks, scale=scale, protocol=protocol))
+    write_table(out, "rules", rule_cells(marks, truth, scale=scale, protocol=protocol))
     present = [name for name in SKILLS if (skills == name).any()]
     shown = [row for row in config.skills if row in marks]
     write_table(
@@ -129,29 +134,13 @@ def score(config: Config, *, context: Context) -> None:
             if (here := (skills == name) & (levels == level)).any()
         ),
     )
-    write_table(out, "noise", noise_cells(config, marks, scale=scale, protocol=protocol))
+    write_table(out, "noise", noise_cells(config, marks, truth, scale=scale, protocol=protocol))
     if config.pro and "mmau_pro" in source:
         write_table(out, "pro", pro_cells(config, folder, scale=scale, context=context))
     overall = {row: float(found[config.rule].correct.mean()) for row, found in marks.items()}
     context.tracker.log_metrics({f"accuracy/{row}": 100 * value for row, value in overall.items()})
     for row, value in overall.items():
         print(f"{row}: {100 * value:.1f}")
-
-
-def over_exam(result: Result, correct: np.ndarray, chosen: np.ndarray) -> Result:
-    """The same cell, with replicates that resample the whole exam: groups of it can then be compared.
-
-    correct: (n,) bool of all items; chosen: (n,) bool, the group.
-    """
-    right, members = (correct & chosen).astype(float), chosen.astype(float)
-
-    def share(counts: np.ndarray) -> np.ndarray:
-        return (counts @ right) / np.maximum(counts @ members, 1.0)
-
-    drawn = bootstrap_statistic(share, len(correct), seed=dataset_seed("mmau"), replicates=REPLICATES)
-    cell, _ = result
-    scores = (np.round(100 * drawn, 3),)
-    return cell, Items(row=cell.row, column=cell.column, dataset="mmau", scores=scores, kind="replicates")
 
 
 def why_not(path: Path) -> str:
@@ -187,7 +176,11 @@ def marks_of(path: Path, truth: Sequence[Line]) -> tuple[Mapping[Rule, Marks], i
 
 
 def rule_cells(
-    marks: Mapping[str, Mapping[Rule, Marks]], *, scale: str, protocol: Callable[..., str]
+    marks: Mapping[str, Mapping[Rule, Marks]],
+    truth: Sequence[Line],
+    *,
+    scale: str,
+    protocol: Callable[..., str],
 ) -> Iterable[Result]:
     """Accuracy under each rule; and how much could be read by `letter_aware`."""
     for row, found in marks.items():
@@ -197,6 +190,8 @@ def rule_cells(
                 rule,
                 "mmau",
                 [found[rule].correct.astype(float)],
+                ids_of(truth),
+                units=units_of(truth),
                 scale=scale,
                 protocol=protocol(row, rule),
             )
@@ -213,6 +208,8 @@ def rule_cells(
                 column,
                 "mmau",
                 [those.astype(float)],
+                ids_of(truth),
+                units=units_of(truth),
                 scale=scale,
                 protocol=protocol(row, "letter_aware"),
             )
@@ -221,6 +218,7 @@ def rule_cells(
 def noise_cells(
     config: Config,
     marks: Mapping[str, Mapping[Rule, Marks]],
+    truth: Sequence[Line],
     *,
     scale: str,
     protocol: Callable[..., str],
@@ -233,13 +231,24 @@ def noise_cells(
         noise = marks[noisy][config.rule].correct.astype(float)
         told = f"{protocol(clean)}; noise: Gaussian, of the audio's length and level"
         for column, values in {"clean": own, "noise": noise, "drop": own - noise}.items():
-            yield mean_cell(model, column, "mmau", [values], scale=scale, protocol=told)
+            yield mean_cell(
+                model,
+                column,
+                "mmau",
+                [values],
+                ids_of(truth),
+                units=units_of(truth),
+                bounds=(-1.0, 1.0) if column == "drop" else None,
+                scale=scale,
+                protocol=told,
+            )
 
 
 def pro_cells(config: Config, folder: Path, *, scale: str, context: Context) -> Iterable[Result]:
     """Categories of mmau_pro and their mean weighted by counts, as far as they can be scored here."""
     rows = read_lines(folder / "gold" / "mmau_pro.jsonl", writer="stage gold")
     encode = open_encoder(config.encoder, context) if config.encoder else None
+    by_id = {str(line["id"]): line for line in rows}
     for row, variant in (config.pro or {}).items():
         path = folder / variant / "pro.jsonl"
         if not path.is_file():
@@ -257,17 +266,22 @@ def pro_cells(config: Config, folder: Path, *, scale: str, context: Context) -> 
                     slug(part.category),
                     f"mmau_pro/{part.category}",
                     [part.scores],
+                    part.ids,
+                    units=units_of([by_id[name] for name in part.ids]),
                     scale=scale,
                     protocol=told,
                 )
         whole = pro.overall(parts)
         if whole.n:
+            scored = [name for part in ours for name in part.ids]
             left = "; ".join(f"{n} without score: {why}" for why, n in whole.unscored.items())
             yield mean_cell(
                 row,
                 "overall",
                 "mmau_pro",
                 [np.concatenate([part.scores for part in ours])],
+                scored,
+                units=units_of([by_id[name] for name in scored]),
                 scale=scale,
                 protocol=f"weighted by count, {whole.n} of {whole.items} items{'; ' + left if left else ''}",
             )
