@@ -41,7 +41,8 @@ class Column:
 class Row:
     """One row of a table and where its numbers come from here.
 
-    `model` names the model of rows.yaml that it shows and `condition` what that is asked under ("" where models
+    `model` names the model of rows.yaml that it shows and `condition` what that is asked under ("" where
+    models
     are asked in one way); `derived` says how it is computed without a model, `not_run` is the reason printed
     wherever a profile has no number for it. `size` is that of the paper's model ("7B"): it is shown beside
     the paper's numbers alone, since ours may be of another.
@@ -165,6 +166,22 @@ def parse_paper(raw: object, *, key: str, where: str) -> Paper:
     return Paper(key=key, **vars(checked(Sheet, _with_groups(raw, where=where), where=where)))
 
 
+def models_of(paper: Paper, *tables: str) -> dict[str, str]:
+    """Row -> "model" or "model/condition", of the tables named (default: all), for the rows that show a
+    model.
+
+    Raises PaperError where a row of one name shows another model in another table.
+    """
+    found: dict[str, str] = {}
+    for name in tables or tuple(paper.tables):
+        for key, row in paper.tables[name].rows.items():
+            if row.model is not None:
+                place = f"{row.model}/{row.condition}" if row.condition else row.model
+                if found.setdefault(key, place) != place:
+                    raise PaperError(f"tables.{name}.rows.{key} shows {place}, in another table {found[key]}")
+    return found
+
+
 def read_reported(folder: Path, *, paper: Paper) -> tuple[Reported, ...]:
     """Read `folder`/reported.csv (table,row,column,value,source[,std]) and check it against `paper`.
 
@@ -231,9 +248,10 @@ def _with_groups(raw: object, *, where: str) -> object:
     PaperError."""
     if not isinstance(raw, Mapping) or not isinstance(raw.get("tables"), Mapping):
         return raw  # `checked` says what is wrong
-    tables = {}
+    tables: dict[str, object] = {}
     for key, table in raw["tables"].items():
-        tables[key] = table = _with_rows(table, raw["tables"], where=f"{where}: tables.{key}")
+        table = _with_rows(table, raw["tables"], where=f"{where}: tables.{key}")
+        tables[key] = table
         columns = table.get("columns") if isinstance(table, Mapping) else None
         groups = table.get("groups", {}) if isinstance(table, Mapping) else None
         if isinstance(columns, Mapping) and isinstance(groups, Mapping):
@@ -245,11 +263,11 @@ def _with_groups(raw: object, *, where: str) -> object:
                         one["average_of"], groups, where=f"{at}.columns.{name}.average_of"
                     ),
                 }
-                if isinstance(one, Mapping) and "average_of" in one
+                if isinstance(one, dict) and "average_of" in one
                 else one
                 for name, one in columns.items()
             }
-            tables[key] = {**table, "columns": written}
+            tables[key] = {**dict(table), "columns": written}
     return {**raw, "tables": tables}
 
 

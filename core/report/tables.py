@@ -20,7 +20,9 @@ from core.report.join import join, wrong_averages
 from core.report.pages import claims_csv, claims_markdown, table_csv, table_latex, table_markdown
 from core.report.paper import Paper, PaperError, read_paper, read_reported
 from core.report.typeset import markdown_table
+from core.run.code import REPOSITORY
 from core.run.files import write_text_atomic
+from core.run.made_from import older, profiles_of
 
 
 def write_paper_tables(root: Path, key: str, *, note: str = "", out: Path | None = None) -> list[Path]:
@@ -64,6 +66,24 @@ def write_paper_tables(root: Path, key: str, *, note: str = "", out: Path | None
     for filename, text in files.items():
         write_text_atomic(target / filename, text)
     return [target / filename for filename in files]
+
+
+def age_note(key: str) -> str:
+    """Which profiles' results of a paper are older than the code, as a paragraph; "" where none is."""
+    old = [profile for profile in profiles_of(key) if older(key, profile)]
+    if not old:
+        return ""
+    names = ", ".join(f"`{profile}`" for profile in old)
+    return f"The numbers of profile {names} are older than the code; `nox -s fresh` says which stages changed since."
+
+
+def wrong_note(key: str) -> str:
+    """What is wrong with how a paper's pages tell the age of their numbers; "" where nothing is."""
+    note, page = age_note(key), REPOSITORY / "paper_tables" / key / "claims.md"
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    if note in text and (note or "are older than the code" not in text):
+        return ""
+    return f"the pages of {key} {'do not say' if note else 'still say'} that numbers are older than the code"
 
 
 def write_index(root: Path) -> Path:
@@ -150,7 +170,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--out takes the pages of one paper")
     try:
         for key in options.papers:
-            for path in write_paper_tables(options.root, key, note=options.note, out=options.out):
+            for path in write_paper_tables(
+                options.root, key, note=options.note or age_note(key), out=options.out
+            ):
                 print(path)
         if options.index:
             print(write_index(options.root))

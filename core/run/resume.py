@@ -35,8 +35,8 @@ def run_identity(context: Context, *, config: Mapping[str, Any]) -> str:
 
 
 def declared_inputs(context: Context) -> tuple[str, ...]:
-    """What the stage reads, relative to the root; for a variant that no dvc.yaml names, what all others
-    read."""
+    """What the stage reads, relative to the root; for a variant that no dvc.yaml names, what any other
+    reads."""
     file = paper_folder(REPOSITORY, context.paper) / "dvc.yaml"
     if not file.is_file():
         return ()
@@ -45,9 +45,9 @@ def declared_inputs(context: Context) -> tuple[str, ...]:
     named = [stage for stage in mine if stage.variant == context.variant] or mine
     if not named:
         return ()
-    common = set(named[0].deps).intersection(*(stage.deps for stage in named))
+    deps = {dep for stage in named for dep in stage.deps}
     code = paper_folder(Path(), context.paper) / "code"
-    return tuple(sorted(dep for dep in common if not Path(dep).is_relative_to(code)))
+    return tuple(sorted(dep for dep in deps if not Path(dep).is_relative_to(code)))
 
 
 def content_hash(root: Path, path: str) -> str:

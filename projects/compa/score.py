@@ -17,7 +17,9 @@ import numpy as np
 from core.metrics.compa import compa_scores, random_baseline
 from core.metrics.retrieval import Ranks, retrieval_scores
 from core.report.cells import Cell, write_cells
+from core.report.paper import models_of, read_paper
 from core.report.scoring import Result, ids_of, map_cell, mean_cell, read_lines
+from core.run.made_from import write_made_from
 from core.run.stage import Context
 
 COLUMNS = {"esc50": "esc50", "urbansound8k": "us8k", "vggsound": "vggsound", "fsd50k": "fsd50k"}
@@ -27,16 +29,21 @@ WRITER = "predict stage"
 
 @dataclass(frozen=True)
 class Config:
-    """rows: row of the tables -> variant whose predictions fill it. triplets: see core.metrics.compa."""
+    """triplets: see core.metrics.compa."""
 
-    rows: dict[str, str]
     triplets: Literal["paper", "pairs_only"] = "paper"
 
 
 def score(config: Config, *, context: Context) -> None:
-    """Write every table's cells; a variant that was not run leaves its cells out."""
+    """Write every table's cells, of the rows that paper.yaml shows models in."""
+    score_rows(models_of(read_paper(context.folder)), config, context=context)
+    write_made_from(context)
+
+
+def score_rows(rows: Mapping[str, str], config: Config, *, context: Context) -> None:
+    """Write every table's cells; rows: row -> model. A model that was not run leaves its cells out."""
     tables: dict[str, list[Result]] = {"benchmark": [], "retrieval": [], "zero_shot": [], "shuffle": []}
-    for row, variant in config.rows.items():
+    for row, variant in rows.items():
         folder = context.path("predictions", variant)
         if (folder / "not_run.txt").is_file():
             print(f"{row}: {(folder / 'not_run.txt').read_text().strip()}")
@@ -47,7 +54,7 @@ def score(config: Config, *, context: Context) -> None:
                 if table == "shuffle" and not _shuffled(path).is_file():
                     continue
                 tables[table].append(result)
-    derived = chance(context, config)
+    derived = chance(context, rows, config)
     for table, results in tables.items():
         if results:
             cells, items = [cell for cell, _ in results], [item for _, item in results]
@@ -122,10 +129,10 @@ def score_file(
         )
 
 
-def chance(context: Context, config: Config) -> list[Cell]:
+def chance(context: Context, rows: Mapping[str, str], config: Config) -> list[Cell]:
     """The Random row, derived from how many pairs and triplets were scored; exact, so without item scores."""
     made: list[Cell] = []
-    folders = [context.path("predictions", variant) for variant in config.rows.values()]
+    folders = [context.path("predictions", variant) for variant in rows.values()]
     for kind in ("order", "attribute"):
         path = next(
             (f / f"compa_{kind}.jsonl" for f in folders if (f / f"compa_{kind}.jsonl").is_file()), None

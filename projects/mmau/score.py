@@ -20,7 +20,9 @@ from core.data.choices import DIFFICULTIES, SKILLS, TASKS
 from core.metrics.choice import RULES, Marks, Rule, score_votes
 from core.metrics.label_mapping import Encode
 from core.report.cells import write_cells
+from core.report.paper import Paper, models_of, read_paper
 from core.report.scoring import PredictionError, Result, ids_of, mean_cell, read_lines, units_of
+from core.run.made_from import write_made_from
 from core.run.stage import Context
 from projects.mmau import pro
 from projects.mmau.pro_outputs import outputs_from_lines
@@ -31,25 +33,57 @@ Line = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Config:
-    """rows: row of the tables -> "<variant>/<condition>". rule: of every table but `rules`.
-
-    noise: model -> its rows with its audio and with noise. skills: rows of the tables by skill. sharp: the
-    rows whose skills are told apart by difficulty. pro: row -> variant. encoder: of closed questions of
-    mmau_pro, a foundation; empty leaves them unscored. encoders: rows that are audio-text encoders.
+    """rule: of every table but `rules`. encoder: of closed questions of mmau_pro, a foundation; empty leaves
+    them unscored.
     """
 
-    rows: dict[str, str]
-    noise: dict[str, tuple[str, str]]
-    skills: tuple[str, ...]
-    sharp: tuple[str, ...] = ()
-    pro: dict[str, str] | None = None
     rule: Rule = "official_2025"
     encoder: str = ""
-    encoders: tuple[str, ...] = ("compa_clap",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What the tables of paper.yaml show. rows: row -> "model/condition"; noise: row -> its rows with its
+    audio and with noise; skills: rows whose skills are shown; sharp: also by difficulty; pro: row -> model of
+    mmau_pro; encoders: rows that are audio-text encoders.
+    """
+
+    rows: Mapping[str, str]
+    noise: Mapping[str, tuple[str, str]]
+    skills: Sequence[str]
+    sharp: Sequence[str] = ()
+    pro: Mapping[str, str] | None = None
+    encoders: Sequence[str] = ("compa_clap",)
+
+
+def shown(paper: Paper) -> Shown:
+    """Read off the tables; a row of `noise` is that of `main`, beside the one of the same model under
+    noise."""
+    rows = models_of(paper, "main")
+    named = {place: row for row, place in rows.items()}
+    noise = {
+        row: (named[place], named[place.replace("/own", "/noise")])
+        for row, place in models_of(paper, "noise").items()
+    }
+    levels = tuple(dict.fromkeys(name.split("__")[0] for name in paper.tables["skill_difficulty"].columns))
+    return Shown(
+        rows=rows,
+        noise=noise,
+        skills=[name for name in paper.tables["skills"].columns if name in rows],
+        sharp=levels,
+        pro={row: place.split("/")[0] for row, place in models_of(paper, "pro").items()},
+        encoders=[row for row in models_of(paper, "encoders") if row in rows],
+    )
 
 
 def score(config: Config, *, context: Context) -> None:
-    """Write every table."""
+    """Write every table that paper.yaml shows."""
+    score_tables(shown(read_paper(context.folder)), config, context=context)
+    write_made_from(context)
+
+
+def score_tables(shown: Shown, config: Config, *, context: Context) -> None:
+    """Write every table; a row whose model was not run is left out."""
     folder = context.path("predictions")
     truth = read_lines(folder / "gold" / "mmau.jsonl", writer="stage gold")
     source = json.loads((folder / "gold" / "source.json").read_text(encoding="utf-8"))
@@ -60,7 +94,7 @@ def score(config: Config, *, context: Context) -> None:
         )
     marks: dict[str, Mapping[Rule, Marks]] = {}
     orders: dict[str, int] = {}
-    for row, place in config.rows.items():
+    for row, place in shown.rows.items():
         found = folder / f"{place}.jsonl"
         if reason := why_not(found):
             print(f"{row}: not run: {reason}")
@@ -102,7 +136,7 @@ def score(config: Config, *, context: Context) -> None:
     write_table(
         out,
         "encoders",
-        (cells(row, task, tasks == task, task) for row in config.encoders if row in marks for task in heard),
+        (cells(row, task, tasks == task, task) for row in shown.encoders if row in marks for task in heard),
     )
     write_table(
         out,
@@ -116,27 +150,29 @@ def score(config: Config, *, context: Context) -> None:
     )
     write_table(out, "rules", rule_cells(marks, truth, scale=scale, protocol=protocol))
     present = [name for name in SKILLS if (skills == name).any()]
-    shown = [row for row in config.skills if row in marks]
+    seen = [row for row in shown.skills if row in marks]
     write_table(
         out,
         "skills",
-        (cells(row, row, skills == name, slug(name), named=slug(name)) for name in present for row in shown),
+        (cells(row, row, skills == name, slug(name), named=slug(name)) for name in present for row in seen),
     )
     write_table(
         out,
         "skill_difficulty",
         (
             cells(row, f"{row}__{level}", here, f"{slug(name)}/{level}", named=slug(name))
-            for row in config.sharp
+            for row in shown.sharp
             if row in marks
             for name in present
             for level in DIFFICULTIES
             if (here := (skills == name) & (levels == level)).any()
         ),
     )
-    write_table(out, "noise", noise_cells(config, marks, truth, scale=scale, protocol=protocol))
-    if config.pro and "mmau_pro" in source:
-        write_table(out, "pro", pro_cells(config, folder, scale=scale, context=context))
+    write_table(
+        out, "noise", noise_cells(shown.noise, config.rule, marks, truth, scale=scale, protocol=protocol)
+    )
+    if shown.pro and "mmau_pro" in source:
+        write_table(out, "pro", pro_cells(shown.pro, config.encoder, folder, scale=scale, context=context))
     overall = {row: float(found[config.rule].correct.mean()) for row, found in marks.items()}
     context.tracker.log_metrics({f"accuracy/{row}": 100 * value for row, value in overall.items()})
     for row, value in overall.items():
@@ -216,7 +252,8 @@ def rule_cells(
 
 
 def noise_cells(
-    config: Config,
+    pairs: Mapping[str, tuple[str, str]],
+    rule: Rule,
     marks: Mapping[str, Mapping[Rule, Marks]],
     truth: Sequence[Line],
     *,
@@ -224,11 +261,11 @@ def noise_cells(
     protocol: Callable[..., str],
 ) -> Iterable[Result]:
     """Accuracy with the audio, with noise in its place, and what that costs, item by item."""
-    for model, (clean, noisy) in config.noise.items():
+    for model, (clean, noisy) in pairs.items():
         if clean not in marks or noisy not in marks:
             continue
-        own = marks[clean][config.rule].correct.astype(float)
-        noise = marks[noisy][config.rule].correct.astype(float)
+        own = marks[clean][rule].correct.astype(float)
+        noise = marks[noisy][rule].correct.astype(float)
         told = f"{protocol(clean)}; noise: Gaussian, of the audio's length and level"
         for column, values in {"clean": own, "noise": noise, "drop": own - noise}.items():
             yield mean_cell(
@@ -244,12 +281,14 @@ def noise_cells(
             )
 
 
-def pro_cells(config: Config, folder: Path, *, scale: str, context: Context) -> Iterable[Result]:
+def pro_cells(
+    models: Mapping[str, str], encoder: str, folder: Path, *, scale: str, context: Context
+) -> Iterable[Result]:
     """Categories of mmau_pro and their mean weighted by counts, as far as they can be scored here."""
     rows = read_lines(folder / "gold" / "mmau_pro.jsonl", writer="stage gold")
-    encode = open_encoder(config.encoder, context) if config.encoder else None
+    encode = open_encoder(encoder, context) if encoder else None
     by_id = {str(line["id"]): line for line in rows}
-    for row, variant in (config.pro or {}).items():
+    for row, variant in models.items():
         path = folder / variant / "pro.jsonl"
         if not path.is_file():
             print(f"pro/{row}: not run: {why_not(path) or 'no outputs'}")
