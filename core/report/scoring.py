@@ -183,11 +183,7 @@ def map_cell(
 
 def resampled(count: int, units: int, *, items: str = "items", clusters: str = "clips") -> str:
     """The protocol's words for what is resampled: "resampled: 150 clips with 450 questions"."""
-    return (
-        f"resampled: {units} {items}"
-        if units == count
-        else f"resampled: {units} {clusters} with {count} {items}"
-    )
+    return f"resampled: {items if units == count else f'{units} {clusters} with {count} {items}'}"
 
 
 def _by_unit(value: float, made: np.ndarray, units: Sequence[str]) -> np.ndarray:

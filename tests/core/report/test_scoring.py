@@ -49,7 +49,7 @@ def test_what_is_resampled_is_said(tmp_path: Path) -> None:
     cell, items = mean_cell("a", "x", "set", hits, "pqrstu", units=units, **how)
     assert (cell.n, cell.value) == (3, 50.0)
     assert cell.protocol == "p; resampled: 3 clips with 6 questions"
-    assert mean_cell("a", "x", "set", hits, "pqrstu", **how)[0].protocol == "p; resampled: 6 questions"
+    assert mean_cell("a", "x", "set", hits, "pqrstu", **how)[0].protocol == "p; resampled: questions"
     write_cells(tmp_path, "table", [cell], [items])
     assert read_items(tmp_path, "table")["a", "x"].resampled == tuple(units)
 

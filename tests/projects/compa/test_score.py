@@ -110,6 +110,8 @@ def test_retrieval_counts_captions_and_clips(context: Context) -> None:
     values = {name: cell.value / 100 for name, cell in found.items() if name.startswith("retrieval")}
     assert values == pytest.approx(wanted)
     assert found["retrieval.audiocaps_t2a_r1"].n == 12
+    assert "each of 13 captions" in found["retrieval.audiocaps_t2a_r1"].protocol
+    assert found["retrieval.audiocaps_t2a_r1"].protocol.endswith("resampled: clips")
     assert {name for name in found if name.startswith("shuffle")} == {
         "shuffle.audiocaps_t2a_r1",
         "shuffle.audiocaps_a2t_r1",
@@ -183,8 +185,9 @@ def test_the_stage_writes_tables_and_leaves_out_what_was_not_run(context: Contex
     assert {path.name for path in folder.iterdir()} == wanted
     assert {row for name in names for row, _ in read_cells(folder, name)} == {"clap_ours", "random"}
     items = read_items(folder, "zero_shot")
-    assert items["clap_ours", "fsd50k"].kind == "replicates"
+    assert items["clap_ours", "fsd50k"].kind == "contributions"
     assert len(items["clap_ours", "fsd50k"].scores) == 2
+    assert items["clap_ours", "fsd50k"].ids[:2] == ("fsd50k-0", "fsd50k-1")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     score_rows(rows, Config(), context=context)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

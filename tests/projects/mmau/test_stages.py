@@ -615,9 +615,12 @@ def test_protocols_name_rule_orders_split_and_version(scored: Context) -> None:
     (digest,) = read_info(truths.dataset_folder(scored, "mmau"))["sha256"].values()
     asked = f"options as filed; test-mini sha256 {digest[:12]}"
     for name in ("main", "difficulty", "skills", "skill_difficulty"):
-        assert {cell.protocol for cell in table(scored, name).values()} == {f"official_2025, {asked}"}
+        assert {cell.protocol for cell in table(scored, name).values()} == {
+            f"official_2025, {asked}; resampled: items"
+        }
     for (_, column), cell in table(scored, "rules").items():
-        assert cell.protocol == f"{'letter_aware' if column in STATUS else column}, {asked}"
+        rule = "letter_aware" if column in STATUS else column
+        assert cell.protocol == f"{rule}, {asked}; resampled: items"
     for cell in table(scored, "noise").values():
         assert cell.protocol.startswith(f"official_2025, {asked}; noise: Gaussian")
     source = {"parquet_sha256": {"x": "0" * 64}, "sha256": {"mmau-test-mini.json": "abcdef012345" + "6" * 52}}
@@ -708,8 +711,8 @@ def test_mmau_pro_is_weighted_by_count_and_says_what_has_no_score(
         ("ours", "overall"): (75.0, 4),  # of items, not of categories
     }
     cells = table(context, "pro")
-    assert cells["ours", "sound"].protocol == "closed, ours; 2 of 2 items"
-    told = "weighted by count, 4 of 5 items; 1 without score: no verdict"
+    assert cells["ours", "sound"].protocol == "closed, ours; 2 of 2 items; resampled: items"
+    told = "weighted by count, 4 of 5 items; 1 without score: no verdict; resampled: items"
     assert cells["ours", "overall"].protocol == told
     tables(config, context)  # without an encoder
     assert values(context, "pro") == {
