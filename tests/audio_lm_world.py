@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,15 @@ import torch
 from core.adapters.prefix_lm import Features
 from core.adapters.qformer import QFormerShape
 from core.audio_lm.artefact import Artefact
-from core.audio_lm.encoders import HEARING, Hearing
+from core.audio_lm.branches import Bridge
+from core.audio_lm.encoders import EncoderRecord, write_record
 from core.audio_lm.features import write_set
-from core.audio_lm.model import Bridge, Row
+from core.audio_lm.model import Architecture, heard_by
 from core.data.instructions import Instruction, alpaca, write_instructions
 from core.foundations.language_model import LmShape, make_language_model, train_tokenizer
 from core.foundations.public import read_record, record_trained
 from core.foundations.text_tower import TowerShape, make_text_tower, train_text_tokenizer
 from core.run import tracking
-from core.run.files import write_json
 from core.run.stage import Context
 
 LABELS = ("dog_bark", "rain", "siren", "church_bell")
@@ -37,15 +36,12 @@ QUESTIONS = (
     ("open", "Where is this?", "On a street, as a siren passes."),
     ("compa_r_train", "Why does the dog bark?", "A siren rings before it."),
 )
-MADE_UP = Hearing(
-    tagger="none",
-    listener="none",
-    clap="none",
-    clap_variant="none",
-    clap_seed=0,
-    taps=(3, 1, 2),
-    listener_pool=1,
-)
+MADE_UP = {
+    name: EncoderRecord(
+        name=name, kind="none", folder="none", sha256="0" * 64, labels=LABELS if name == "tags" else ()
+    )
+    for name in ENCODERS
+}
 At = Callable[..., Context]
 
 
@@ -107,13 +103,13 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer.save_pretrained(foundations / name)
         record_trained(foundations / name, root=root, name=name, revision="test", licence="none")
     data = root / "projects" / "gama" / "data" / "mini"
-    write_json(data / "features" / "labels.json", list(LABELS))
-    write_json(data / "features" / HEARING, asdict(MADE_UP))
-    for number, name in enumerate(("scenes", "sounds")):
-        with write_set(data / "features" / name, ENCODERS) as writer:
-            for first in range(0, AUDIOS, 2):
-                ids = [f"{name[:2]}{first}", f"{name[:2]}{first + 1}"]
-                writer.append(ids, made_up(first + 100 * number))
+    for encoder in ENCODERS:
+        write_record(data / "features" / encoder, MADE_UP[encoder])
+        for number, name in enumerate(("scenes", "sounds")):
+            with write_set(data / "features" / encoder / name) as writer:
+                for first in range(0, AUDIOS, 2):
+                    ids = [f"{name[:2]}{first}", f"{name[:2]}{first + 1}"]
+                    writer.append(ids, made_up(first + 100 * number)[encoder])
     for file, instruction, output in QUESTIONS:
         items = [
             Instruction(audio_id=f"scenes:sc{i}", instruction=instruction, output=output, task=file)
@@ -130,12 +126,12 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def made_up_artefact(root: Path, row: Row) -> Artefact:
-    """What a stage would write beside the weights of a row."""
+def made_up_artefact(root: Path, architecture: Architecture) -> Artefact:
+    """What a stage would write beside the weights of a model."""
     record = read_record(root, "mini", "language_model")
     return Artefact(
-        row=row,
-        hearing=MADE_UP,
+        architecture=architecture,
+        encoders=tuple(MADE_UP[name] for name in heard_by(architecture)),
         widths=WIDTHS,
         language_model=record.path,
         language_model_sha256=record.sha256,

@@ -17,8 +17,7 @@ from core.answering.local_models import listener
 from core.answering.question import Answer, Question
 from core.audio_lm.artefact import AudioLm
 from core.audio_lm.batches import Hints, prompts
-from core.audio_lm.encoders import Ears
-from core.audio_lm.model import of_branches
+from core.audio_lm.encoders import TAGS, Encoder
 
 Normalise: TypeAlias = Literal["mean", "sum"]
 
@@ -31,7 +30,6 @@ def log_likelihoods(
     heard: Mapping[str, Features],
     *,
     ids: Sequence[str],
-    labels: Sequence[str],
     hints: Hints | None = None,
     normalise: Normalise = "mean",
 ) -> list[Tensor]:
@@ -40,21 +38,16 @@ def log_likelihoods(
     One tensor (options,) an instruction. heard: encoder -> features of the batch. hints: in place of those
     that the row was trained with. Audio and question are read once for all options.
     """
-    row, hints = model.artefact.row, hints or model.artefact.hints
     said = prompts(
         [(id, instruction, "") for id, instruction in zip(ids, instructions, strict=True)],
-        hints,
-        lambda _ids: heard["tags"].values[:, 0],
-        labels=labels,
+        hints or model.artefact.hints,
+        lambda _ids: heard[TAGS].values[:, 0],
+        labels=model.artefact.labels,
         gold={},
     )
     network, device = model.model, model.device
     text = encode_texts(model.tokenizer, said, None, ids=list(ids), max_tokens=10**6)
-    features = {
-        branch: Features(*(tensor.to(device) for tensor in given))
-        for branch, given in of_branches(heard, row.branches).items()
-    }
-    prefix = network.prefix(features, batch=len(instructions))
+    prefix = network.prefix(model.of_branches(heard), batch=len(instructions))
     tokens = text.input_ids.to(device)
     embedded = network.lm.get_input_embeddings()(tokens)
     if network.soft_prompt is not None:
@@ -102,18 +95,17 @@ def _tokens(model: AudioLm, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
 
 def likelihood_answer(
     model: AudioLm,
-    ears: Ears | None,
+    encoders: Sequence[Encoder],
     *,
     hints: Hints | None = None,
     normalise: Normalise = "mean",
 ) -> Answer:
     """The option that the row finds likeliest after the prompt; of equals the one shown first.
 
-    ears: as in `core.answering.local_models.audio_lm_answer`. A question without options says nothing. Raises
-    AnsweringError for a row that hears and has no ears.
+    encoders: as in `core.answering.local_models.audio_lm_answer`. A question without options says nothing.
+    Raises AnsweringError for a model that hears and has not its encoders.
     """
-    listen = listener(model, ears)
-    labels = ears.labels if ears is not None else ()
+    hear = listener(model, encoders)
 
     def answer(asked: Sequence[Question]) -> list[str]:
         with_options = [one for one in asked if one.choices]
@@ -124,9 +116,8 @@ def likelihood_answer(
                 model,
                 [one.prompt for one in with_options],
                 [one.choices for one in with_options],
-                listen(with_options),
+                hear(with_options),
                 ids=[one.id for one in with_options],
-                labels=labels,
                 hints=hints,
                 normalise=normalise,
             )

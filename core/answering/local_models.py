@@ -1,4 +1,4 @@
-"""Our own models as answering functions: trained rows of `core.audio_lm`, and a CLAP that picks options."""
+"""Our own models as answering functions: trained ones of `core.audio_lm`, and a CLAP that picks options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.answering.question import Answer, Question
 from core.audio.read import read_many
 from core.audio_lm.artefact import AudioLm
 from core.audio_lm.batches import Hints
-from core.audio_lm.encoders import Ears
+from core.audio_lm.encoders import Encoder, listen
 from core.encoders.trained_clap import TrainedClap
 
 PAUSE = 0.5  # seconds between the audios of a question, for models that hear one stream
@@ -24,25 +24,24 @@ class AnsweringError(ValueError):
 
 def audio_lm_answer(
     model: AudioLm,
-    ears: Ears | None,
+    encoders: Sequence[Encoder],
     *,
     max_new_tokens: int = 24,
     hints: Hints | None = None,
     sample: Sampling | None = None,
 ) -> Answer:
-    """A trained row: greedy words after the whole prompt. `hints` in place of those it was trained with.
+    """A trained model: greedy words after the whole prompt. `hints` in place of those it was trained with.
 
-    ears: None for rows without branches and soft prompt, which hear nothing. Several audios are heard one
-    after the other, with a pause. Raises AnsweringError for a row that hears and a question without audio.
+    encoders: those of its artefact; none for a model that hears nothing. Several audios are heard one after
+    the other, with a pause. Raises AnsweringError for a model that hears and a question without audio.
     """
-    listen = listener(model, ears)
+    hear = listener(model, encoders)
 
     def answer(asked: Sequence[Question]) -> list[str]:
         return model.answer(
             [one.prompt for one in asked],
-            listen(asked),
+            hear(asked),
             ids=[one.id for one in asked],
-            labels=ears.labels if ears is not None else (),
             hints=hints,
             max_new_tokens=max_new_tokens,
             sample=sample,
@@ -51,18 +50,23 @@ def audio_lm_answer(
     return answer
 
 
-def listener(model: AudioLm, ears: Ears | None) -> Callable[[Sequence[Question]], dict[str, Features]]:
-    """What a row hears of a batch of questions (encoder -> features); nothing for one that does not hear.
+def listener(
+    model: AudioLm, encoders: Sequence[Encoder]
+) -> Callable[[Sequence[Question]], dict[str, Features]]:
+    """What a model hears of a batch of questions (encoder -> features); nothing for one that does not hear.
 
-    Raises AnsweringError for a row that hears and has no ears.
+    Raises AnsweringError where an encoder of the model is not among `encoders`.
     """
-    row = model.artefact.row
-    if not row.branches and not row.soft_prompt:
+    names = [one.name for one in model.artefact.encoders]
+    if not names:
         return lambda _asked: {}
-    if ears is None:
-        raise AnsweringError("this row hears: open its ears (core.audio_lm.artefact.open_its_ears)")
-    return lambda asked: ears.listen(
-        one_stream(asked, sample_rate=ears.sample_rate), [one.id for one in asked]
+    wanted = [one for one in encoders if one.name in names]
+    if lost := sorted({*names} - {one.name for one in wanted}):
+        raise AnsweringError(
+            f"this model hears by {', '.join(lost)}: open its encoders (core.audio_lm.artefact.open_encoders)"
+        )
+    return lambda asked: listen(
+        wanted, lambda rate: one_stream(asked, sample_rate=rate), [one.id for one in asked]
     )
 
 

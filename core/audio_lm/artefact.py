@@ -1,7 +1,8 @@
-"""A trained row as an artefact: all that is needed to put sound and a question in and get words out.
+"""A trained model as an artefact: all that is needed to put sound and a question in and get words out.
 
-A folder `seed<n>` of a row holds `model.safetensors` (the trained weights) and `artefact.json`: the row, the
-encoders and the language model beside them, as folders from the repository's root with their checksums.
+A folder `seed<n>` holds `model.safetensors` (the trained weights) and `artefact.json`: what the model is
+built of, the encoders and the language model beside it, as folders from the repository's root with their
+checksums.
 """
 
 from __future__ import annotations
@@ -25,8 +26,18 @@ from core.adapters.prefix_lm import (
 )
 from core.adapters.qformer import QFormerShape
 from core.audio_lm.batches import Hints, prompts
-from core.audio_lm.encoders import Ears, Hearing, hearing_of, open_ears
-from core.audio_lm.model import Bridge, Row, load_language_model, make_model, of_branches
+from core.audio_lm.branches import BRANCHES, Branch, Bridge, of_branches
+from core.audio_lm.encoders import (
+    OPENERS,
+    TAGS,
+    Encoder,
+    EncoderRecord,
+    Opener,
+    labels_of,
+    open_encoder,
+    record_from,
+)
+from core.audio_lm.model import Architecture, load_language_model, make_model
 from core.run.files import write_json
 
 ARTEFACT = "artefact.json"
@@ -34,13 +45,14 @@ ARTEFACT = "artefact.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Artefact:
-    """row: branches and sizes; widths: encoder -> D; hints: the soft prompt's tags, None for rows without.
+    """encoders: those that the model hears; widths: of their features, encoder -> D.
 
-    language_model: its folder, and the SHA-256 of each file in it.
+    hints: the soft prompt's tags, None for a model without. language_model: its folder, and the SHA-256 of
+    each file in it.
     """
 
-    row: Row
-    hearing: Hearing
+    architecture: Architecture
+    encoders: tuple[EncoderRecord, ...]
     widths: Mapping[str, int]
     language_model: str
     language_model_sha256: Mapping[str, str]
@@ -50,10 +62,16 @@ class Artefact:
     def identity(self) -> dict[str, Any]:
         """What the weights mean something with; it stands in their file, and must be the same there."""
         return {
-            "branches": self.row.branches,
-            "bridge": asdict(self.row.bridge),
+            "branches": self.architecture.branches,
+            "bridge": asdict(self.architecture.bridge),
+            "connects": self.architecture.connects,
             "language_model": dict(self.language_model_sha256),
         }
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the tagger's logits are of; none where no tagger is heard."""
+        return labels_of(self.encoders)
 
 
 def write_artefact(folder: Path, artefact: Artefact) -> None:
@@ -62,20 +80,19 @@ def write_artefact(folder: Path, artefact: Artefact) -> None:
 
 
 def read_artefact(folder: Path) -> Artefact:
-    """What `write_artefact` wrote. Raises FileNotFoundError when the row has not been trained."""
+    """What `write_artefact` wrote. Raises FileNotFoundError when the model has not been trained."""
     path = folder / ARTEFACT
     if not path.is_file():
         raise FileNotFoundError(f"no {ARTEFACT} in {folder}: run the stage `train` of this row first")
     raw = json.loads(path.read_text(encoding="utf-8"))
-    sizes = raw["row"]["bridge"]
+    built = raw["architecture"]
+    sizes = built["bridge"]
     sizes |= {"qformer": QFormerShape(**sizes["qformer"]), "lora_targets": tuple(sizes["lora_targets"])}
     return Artefact(
-        row=Row(
-            branches=tuple(raw["row"]["branches"]),
-            bridge=Bridge(**sizes),
-            soft_prompt=raw["row"]["soft_prompt"],
+        architecture=Architecture(
+            **{**built, "branches": tuple(built["branches"]), "bridge": Bridge(**sizes)},
         ),
-        hearing=hearing_of(raw["hearing"]),
+        encoders=tuple(map(record_from, raw["encoders"])),
         widths=raw["widths"],
         language_model=raw["language_model"],
         hints=Hints(**raw["hints"]) if raw["hints"] else None,
@@ -85,12 +102,20 @@ def read_artefact(folder: Path) -> Artefact:
 
 @dataclass(frozen=True)
 class AudioLm:
-    """A trained row, ready to answer."""
+    """A trained model, ready to answer. branches: all that are known, by name."""
 
     artefact: Artefact
     model: AudioPrefixLM
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
+    branches: Mapping[str, Branch]
+
+    def of_branches(self, heard: Mapping[str, Features]) -> dict[str, Features]:
+        """What each branch wants of what the encoders heard, on the model's device."""
+        wanted = of_branches(heard, self.artefact.architecture.branches, self.branches)
+        return {
+            name: Features(*(tensor.to(self.device) for tensor in given)) for name, given in wanted.items()
+        }
 
     def answer(
         self,
@@ -98,7 +123,6 @@ class AudioLm:
         heard: Mapping[str, Features],
         *,
         ids: Sequence[str],
-        labels: Sequence[str],
         max_new_tokens: int,
         hints: Hints | None = None,
         gold: Mapping[str, Sequence[str]] | None = None,
@@ -107,35 +131,32 @@ class AudioLm:
     ) -> list[str]:
         """The answers to instructions about what was `heard` (encoder -> features of the batch).
 
-        labels: of the tagger's logits among them. hints: in place of those that the row was trained with.
-        gold: true tags by id, for hints that want them. Greedy unless `sample` is given.
+        hints: in place of those that the model was trained with. gold: true tags by id, for hints that want
+        them. Greedy unless `sample` is given.
         Raises ContextTooLong, MixError for hints without their tags.
         """
-        row, hints = self.artefact.row, hints or self.artefact.hints
-        if row.soft_prompt != (hints is not None):
+        hints = hints or self.artefact.hints
+        soft = self.artefact.architecture.soft_prompt
+        if soft != (hints is not None):
             raise ValueError(
-                f"this row was trained {'with' if row.soft_prompt else 'without'} a soft prompt: "
-                f"{'give' if row.soft_prompt else 'remove'} hints"
+                f"this row was trained {'with' if soft else 'without'} a soft prompt: "
+                f"{'give' if soft else 'remove'} hints"
             )
         text = encode_texts(
             self.tokenizer,
             prompts(
                 [(id, instruction, "") for id, instruction in zip(ids, instructions, strict=True)],
                 hints,
-                lambda _ids: heard["tags"].values[:, 0],
-                labels=labels,
+                lambda _ids: heard[TAGS].values[:, 0],
+                labels=self.artefact.labels,
                 gold=gold or {},
             ),
             None,
             ids=list(ids),
             max_tokens=10**6,  # the language model's own limit is checked with the prefix
         )
-        features = {
-            branch: Features(*(tensor.to(self.device) for tensor in given))
-            for branch, given in of_branches(heard, row.branches).items()
-        }
         made = self.model.generate(
-            features,
+            self.of_branches(heard),
             text.input_ids.to(self.device),
             text.attention_mask.to(self.device),
             max_new_tokens=max_new_tokens,
@@ -145,10 +166,16 @@ class AudioLm:
         return [said.strip() for said in self.tokenizer.batch_decode(made, skip_special_tokens=True)]
 
 
-def open_audio_lm(folder: Path, *, root: Path, device: torch.device | None = None) -> AudioLm:
-    """The row in `folder`, in evaluation mode; `root`: the repository's, where its language model lies.
+def open_audio_lm(
+    folder: Path,
+    *,
+    root: Path,
+    device: torch.device | None = None,
+    branches: Mapping[str, Branch] = BRANCHES,
+) -> AudioLm:
+    """The model in `folder`, in evaluation mode; `root`: the repository's, where its language model lies.
 
-    Raises FileNotFoundError, AdapterMismatch for weights of another row or language model.
+    Raises FileNotFoundError, AdapterMismatch for weights of another architecture or language model.
     """
     artefact = read_artefact(folder)
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -160,13 +187,20 @@ def open_audio_lm(folder: Path, *, root: Path, device: torch.device | None = Non
                 f"{folder} was trained beside another language model than the one in "
                 f"{artefact.language_model}: train the row again"
             )
-    lm, tokenizer = load_language_model(root / artefact.language_model, dtype=artefact.row.bridge.dtype)
-    model = make_model(artefact.row, widths=artefact.widths, lm=lm, tokenizer=tokenizer)
+    built = artefact.architecture
+    lm, tokenizer = load_language_model(root / artefact.language_model, dtype=built.bridge.dtype)
+    model = make_model(built, widths=artefact.widths, lm=lm, tokenizer=tokenizer, branches=branches)
     load_trained(model, folder / "model.safetensors", identity=artefact.identity)
-    return AudioLm(artefact, model.to(device).eval(), tokenizer, device)
+    return AudioLm(artefact, model.to(device).eval(), tokenizer, device, branches)
 
 
-def open_its_ears(artefact: Artefact, *, root: Path, device: torch.device | None = None) -> Ears:
-    """The encoders that an artefact was trained with. Raises HearingError where they have changed."""
+def open_encoders(
+    artefact: Artefact,
+    *,
+    root: Path,
+    device: torch.device | None = None,
+    openers: Mapping[str, Opener] = OPENERS,
+) -> tuple[Encoder, ...]:
+    """The encoders that a model hears. Raises EncoderError where they are not those it was trained with."""
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return open_ears(artefact.hearing, root=root, device=device)
+    return tuple(open_encoder(one, root=root, device=device, openers=openers) for one in artefact.encoders)

@@ -15,8 +15,9 @@ from transformers import PreTrainedTokenizerBase
 
 from core.adapters.prefix_lm import ContextTooLong, encode_texts
 from core.adapters.soft_prompt import choose_tags, hint_sentence
+from core.audio_lm.branches import BRANCHES, Branch
 from core.audio_lm.features import Store
-from core.audio_lm.model import hear
+from core.audio_lm.model import read_features
 from core.data.instructions import Instruction, alpaca, read_instructions
 from core.encoders.ast import tags
 
@@ -151,10 +152,12 @@ def instruction_batches(
     seed: int,
     accumulation: int = 1,
     gold: Mapping[str, Sequence[str]] | None = None,
+    known: Mapping[str, Branch] = BRANCHES,
 ) -> Callable[[int], Iterator[dict[str, Any]]]:
     """`batches(step)` for `core.train.loop.fit`; `batch_size` counts the items of all processes.
 
-    accumulation: that of the training options, batches a step.
+    branches: names of those that want features, among the `known`. accumulation: that of the training
+    options, batches a step.
     """
 
     def batches(step: int) -> Iterator[dict[str, Any]]:
@@ -180,7 +183,7 @@ def instruction_batches(
                 raise ContextTooLong(f"{error} (with the hint sentence; see hints.limit)") from None
             yield {
                 "ids": ids,
-                "features": hear(store, branches, [item.audio_id for item in items]),
+                "features": read_features(store, branches, [item.audio_id for item in items], known),
                 "text": text,
             }
 

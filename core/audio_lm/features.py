@@ -1,26 +1,33 @@
-"""Features of frozen encoders on disk: computed once by a paper's stage `features`, read by all its rows.
+"""Features of frozen encoders on disk, computed once by a paper's stage `features`, then read by all.
 
-A set of audio is a folder: `ids.json`, and for each encoder `<encoder>.npy` with the features of all items
-one after the other (sum of T, ...) and `<encoder>.ends.npy` (N,) with where each item ends, so that an item
-of any length takes the room it needs. `truth.json` holds the true labels of a set that has any. Beside the
-sets, `hearing.json` says which encoders heard them.
+<features>/<encoder>/encoder.json        which encoder (core.audio_lm.encoders)
+<features>/<encoder>/<set>/set.json      ids of the items in order, and what the set was heard of
+                           values.npy    all items' features one after the other (sum of T, ...)
+                           ends.npy      (N,) where each item ends, so that it takes the room it needs
+                           truth.json    only beside a tagger's guesses: the true labels, where known
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from core.adapters.prefix_lm import Features
+from core.audio_lm.encoders import TAGS
 from core.run.arrays import RowWriter, array_writer
-from core.run.files import write_json
+from core.run.files import OutputError, write_json
+
+SET, TRUTH = "set.json", "truth.json"
 
 
 class StoreError(ValueError):
@@ -38,9 +45,13 @@ class Store:
     def widths(self) -> dict[str, int]:
         """encoder -> D."""
         return {
-            name: max(int(stream.shape[-1]) for stream in streams)  # an empty set's is 0
+            name: max((int(stream.shape[-1]) for stream in streams), default=0)  # an empty set's is 0
             for name, streams in self.encoders.items()
         }
+
+    def knows(self, audio: str) -> bool:
+        """Whether there are features of an audio; of a store without encoders nothing is wanted."""
+        return not self.encoders or audio in self.place
 
     def read(self, encoder: str, audios: Sequence[str]) -> Features:
         """(B, T, D), or of several layers (B, L, T, D), float32, zeros after an item's end, and the mask.
@@ -57,9 +68,13 @@ class Store:
         stacked = torch.from_numpy(values)
         return Features(stacked.transpose(1, 2) if stacked.ndim == 4 else stacked, torch.from_numpy(mask))
 
+    def steps(self, encoder: str, audio: str) -> int:
+        """T of one audio."""
+        return len(self._row(encoder, audio))
+
     def tag_logits(self, audios: Sequence[str]) -> Tensor:
         """The tagger's logits, (B, C)."""
-        return self.read("tags", audios).values[:, 0]
+        return self.read(TAGS, audios).values[:, 0]
 
     def _row(self, encoder: str, audio: str) -> np.ndarray:
         if audio not in self.place:
@@ -70,30 +85,40 @@ class Store:
 
 
 def open_store(folder: Path, sets: Sequence[str], encoders: Sequence[str]) -> Store:
-    """The sets' features of these encoders, mapped into memory and not read. Raises StoreError."""
-    place: dict[str, tuple[int, int]] = {}
-    for number, name in enumerate(sets):
-        if not (folder / name / "ids.json").is_file():
-            raise StoreError(f"no features of {name} in {folder}: run the stage `features`")
-        ids = json.loads((folder / name / "ids.json").read_text(encoding="utf-8"))
-        place |= {f"{name}:{id}": (number, row) for row, id in enumerate(ids)}
+    """The sets' features of these encoders, mapped into memory and not read.
+
+    Raises StoreError for a set that an encoder has not heard, or of which two have heard different items.
+    """
+    ids: dict[str, list[str]] = {}
+    for encoder in encoders:
+        for name in sets:
+            found = list(_read_set(folder / encoder / name)["ids"])
+            if ids.setdefault(name, found) != found:
+                raise StoreError(
+                    f"{folder}: {encoders[0]} and {encoder} have heard other items of {name}: run the stage "
+                    "`features` of both again"
+                )
+    place = {f"{set}:{id}": (n, row) for n, set in enumerate(ids) for row, id in enumerate(ids[set])}
     return Store(
-        {e: [np.load(folder / name / f"{e}.npy", mmap_mode="r") for name in sets] for e in encoders},
-        {e: [np.load(folder / name / f"{e}.ends.npy") for name in sets] for e in encoders},
+        {e: [np.load(folder / e / name / "values.npy", mmap_mode="r") for name in sets] for e in encoders},
+        {e: [np.load(folder / e / name / "ends.npy") for name in sets] for e in encoders},
         place,
     )
 
 
-def write_truth(folder: Path, truth: Mapping[str, Sequence[str]]) -> None:
-    """The labels that are true of each item of a set: truth.json."""
-    write_json(folder / "truth.json", {id: list(labels) for id, labels in truth.items()})
+def heard_of(folder: Path) -> str:
+    """The identity that a whole set was written with, "" where there is none."""
+    try:
+        return str(_read_set(folder)["identity"])
+    except StoreError:
+        return ""
 
 
 def read_truth(folder: Path, sets: Sequence[str]) -> dict[str, list[str]]:
-    """audio -> its true labels, of the sets that have any."""
+    """audio -> its true labels, of the sets that have any, as they stand beside the tagger's guesses."""
     found: dict[str, list[str]] = {}
     for name in sets:
-        path = folder / name / "truth.json"
+        path = folder / TAGS / name / TRUTH
         if path.is_file():
             told = json.loads(path.read_text(encoding="utf-8"))
             found |= {f"{name}:{id}": labels for id, labels in told.items()}
@@ -103,32 +128,69 @@ def read_truth(folder: Path, sets: Sequence[str]) -> dict[str, list[str]]:
 class SetWriter:
     """Appends the items of one set to `write_set`'s files."""
 
-    def __init__(self, writers: Mapping[str, RowWriter]) -> None:
-        self._writers = writers
+    def __init__(self, writer: RowWriter) -> None:
+        self._writer = writer
         self.ids: list[str] = []
-        self.ends: dict[str, list[int]] = {name: [] for name in writers}
+        self.ends: list[int] = []
 
-    def append(self, ids: Sequence[str], heard: Mapping[str, Features]) -> None:
+    def append(self, ids: Sequence[str], heard: Features) -> None:
         """Items and their features, (B, T, D) or (B, T, L, D) with masks (B, T): padding is not written."""
+        values, mask = heard
         self.ids += ids
-        for name, (values, mask) in heard.items():
-            self._writers[name].append(values[mask].cpu().numpy())
-            before = self.ends[name][-1] if self.ends[name] else 0
-            self.ends[name] += (before + mask.sum(dim=1).cumsum(0)).tolist()
+        self._writer.append(values[mask].cpu().numpy())
+        self.ends += ((self.ends[-1] if self.ends else 0) + mask.sum(dim=1).cumsum(0)).tolist()
 
 
 @contextlib.contextmanager
-def write_set(folder: Path, encoders: Sequence[str]) -> Iterator[SetWriter]:
-    """Write one set, in half precision. What was there before stays until all is written."""
-    with contextlib.ExitStack() as stack:
-        writer = SetWriter(
-            {
-                name: stack.enter_context(array_writer(folder / f"{name}.npy", dtype=np.float16))
-                for name in encoders
-            }
-        )
-        yield writer
-        for name in encoders:
-            with array_writer(folder / f"{name}.ends.npy", dtype=np.int64) as ends:
-                ends.append(np.array(writer.ends[name], dtype=np.int64))
-        write_json(folder / "ids.json", writer.ids)
+def write_set(
+    folder: Path, *, identity: str = "", truth: Mapping[str, Sequence[str]] | None = None
+) -> Iterator[SetWriter]:
+    """Write one set, in half precision, in a folder of its own that takes its place when all is written.
+
+    identity: of what is heard. truth: true labels by id. A killed run leaves the old set, or none.
+    """
+    made = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(made, ignore_errors=True)
+    try:
+        with array_writer(made / "values.npy", dtype=np.float16) as values:
+            writer = SetWriter(values)
+            yield writer
+        with array_writer(made / "ends.npy", dtype=np.int64) as ends:
+            ends.append(np.array(writer.ends, dtype=np.int64))
+        if truth:
+            write_json(made / TRUTH, {id: list(labels) for id, labels in truth.items()})
+        write_json(made / SET, {"identity": identity, "ids": writer.ids})
+        _replace(made, folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def keep_only(folder: Path, sets: Sequence[str]) -> list[str]:
+    """Remove what is no set of an encoder's folder, also what killed runs left. Returns the names."""
+    strange = [path for path in sorted(folder.glob("*")) + sorted(folder.glob(".*.tmp")) if path.is_dir()]
+    gone = [path for path in dict.fromkeys(strange) if path.name not in sets]
+    for path in gone:
+        shutil.rmtree(path)
+    return [path.name for path in gone]
+
+
+def _replace(made: Path, folder: Path) -> None:
+    """Put the folder `made` in the place of `folder`."""
+    old = folder.with_name(f".{folder.name}.old.tmp")
+    try:
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        made.rename(folder)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _read_set(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / SET).read_text(encoding="utf-8")))
+    except (FileNotFoundError, json.JSONDecodeError):
+        raise StoreError(
+            f"no features of {folder.name} in {folder.parent}: run the stage `features {folder.parent.name}`"
+        ) from None

@@ -1,9 +1,8 @@
-"""Training of one row through phases, each from the weights of the one before."""
+"""Training of one model through phases, each from the weights of the one before."""
 
 from __future__ import annotations
 
 import fnmatch
-import json
 import math
 import shutil
 from collections.abc import Mapping
@@ -14,9 +13,11 @@ from typing import Any, Literal
 from core.adapters.prefix_lm import AudioPrefixLM, load_trained, save_trained
 from core.audio_lm.artefact import Artefact, read_artefact, write_artefact
 from core.audio_lm.batches import Hints, Mix, check_lengths, instruction_batches, read_mix
-from core.audio_lm.encoders import read_hearing
+from core.audio_lm.branches import BRANCHES, Branch
+from core.audio_lm.encoders import TAGS, labels_of
+from core.audio_lm.encoders import read_record as read_encoder
 from core.audio_lm.features import open_store, read_truth
-from core.audio_lm.model import Row, encoders_of, load_language_model, make_model
+from core.audio_lm.model import Architecture, heard_by, load_language_model, make_model
 from core.foundations.public import foundation_path, read_record
 from core.run import hardware
 from core.run.resume import close_folder, open_folder, run_identity
@@ -43,7 +44,7 @@ class Phase:
 
 
 def train_row(
-    row: Row,
+    architecture: Architecture,
     phases: Mapping[str, Phase],
     *,
     sets: tuple[str, ...],
@@ -52,40 +53,43 @@ def train_row(
     features: Path,
     instructions: Path,
     parent: Path | None,
-    qformer: Path | None,
+    starts: Mapping[str, Path],
     context: Context,
     max_tokens: int | None = None,
+    branches: Mapping[str, Branch] = BRANCHES,
 ) -> None:
     """Train every seed through its phases and write checkpoints/<profile>/<variant>/seed<n>/.
 
     features: the folder of `core.audio_lm.features`; instructions: that of the files which the mixes name.
-    parent: the folder of a row whose last weights are continued; without one a branch `qformer` starts from
-    the file `qformer` and the rest anew. max_tokens: of instruction and
-    answer, in place of the bridge's. A killed run continues in the phase where it was.
+    parent: the folder of a model whose last weights are continued; without one the branches in `starts` begin
+    with the weights in those files, and the rest anew. max_tokens: of instruction and answer, in place of the
+    bridge's. branches: all that are known. A killed run continues in the phase where it was.
     """
-    encoders = encoders_of(row)
+    encoders = heard_by(architecture, branches)
+    records = tuple(read_encoder(features / name) for name in encoders)
     store = open_store(features, sets, encoders)
-    labels = json.loads((features / "labels.json").read_text(encoding="utf-8"))
-    mixes = {
-        name: read_mix(instructions, phase.mix, known=store.place.__contains__)
-        for name, phase in phases.items()
-    }
+    labels = labels_of(records)
+    mixes = {name: read_mix(instructions, phase.mix, known=store.knows) for name, phase in phases.items()}
     gold = read_truth(features, sets) if hints is not None and hints.source == "gold" else {}
-    fresh = qformer if parent is None and "qformer" in row.branches else None
+    fresh = {} if parent else {name: starts[name] for name in architecture.branches if name in starts}
     lm_record = read_record(context.root, context.profile, "language_model")
     artefact = Artefact(
-        row=row,
-        hearing=read_hearing(features),
-        widths=store.widths(),
+        architecture=architecture,
+        encoders=records,
+        widths={name: width for name, width in store.widths().items() if name != TAGS},
         language_model=lm_record.path,
         language_model_sha256=lm_record.sha256,
         hints=hints,
     )
     mine = artefact.identity
-    longest = max_tokens or row.bridge.max_tokens
+    longest = max_tokens or architecture.bridge.max_tokens
     for seed in seeds:
         folder = context.path("checkpoints", str(context.variant), f"seed{seed}")
-        settings = {"row": asdict(row), "phases": {n: asdict(p) for n, p in phases.items()}, "seed": seed}
+        settings = {
+            "architecture": asdict(architecture),
+            "phases": {n: asdict(p) for n, p in phases.items()},
+            "seed": seed,
+        }
         identity = run_identity(
             context,
             config=settings
@@ -96,9 +100,16 @@ def train_row(
             continue
         seed_all(seed)
         lm, tokenizer = load_language_model(
-            foundation_path(context.root, context.profile, "language_model"), dtype=row.bridge.dtype
+            foundation_path(context.root, context.profile, "language_model"), dtype=architecture.bridge.dtype
         )
-        model = make_model(row, widths=store.widths(), lm=lm, tokenizer=tokenizer, qformer=fresh)
+        model = make_model(
+            architecture,
+            widths=artefact.widths,
+            lm=lm,
+            tokenizer=tokenizer,
+            starts=fresh,
+            branches=branches,
+        )
         if parent:
             load_parent(model, parent / f"seed{seed}", identity=mine)
         if hardware.is_main_process():
@@ -114,7 +125,8 @@ def train_row(
                     mixes[name],
                     store,
                     tokenizer,
-                    branches=row.branches,
+                    branches=architecture.branches,
+                    known=branches,
                     batch_size=phase.batch_size,
                     max_tokens=longest,
                     loss_on=phase.loss_on,
@@ -195,7 +207,7 @@ def load_parent(model: AudioPrefixLM, folder: Path, *, identity: Mapping[str, An
     """The weights of another row of the same branches, in `folder`; a soft prompt that it lacks keeps its
     start."""
     prompt = model.soft_prompt
-    if not read_artefact(folder).row.soft_prompt:
+    if not read_artefact(folder).architecture.soft_prompt:
         model.soft_prompt = None
     try:
         load_trained(model, folder / "model.safetensors", identity=identity)

@@ -1,92 +1,139 @@
-"""Hear everything once. Reads: the foundations, CompA-CLAP, data/<profile>/scenes.jsonl, the bank and the
-data sets; writes: data/<profile>/features/<set>/ with the frozen encoders' features, shared by every row.
+"""Hear everything once with one encoder. Reads: the encoder, data/<profile>/scenes.jsonl, the bank and the
+data sets; writes: data/<profile>/features/<encoder>/<set>/, shared by every row (core.audio_lm.features).
 
-Encoders: `ast` (the layers of `taps`), `listener` (Whisper), `clap` (one vector an audio), `tags` (the
-tagger's logits, which the soft prompt reads).
+A variant is an encoder. A set that was heard of the same audio, by the same encoder and code, is kept: a new
+set hears that set alone, and a new encoder leaves what the others heard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import soxr
 import torch
 
 from core.audio.read import read_many
-from core.audio_lm.encoders import Hearing, open_ears, write_features, write_hearing
-from core.audio_lm.features import write_truth
-from core.data.parquet import read_dataset, why_absent
-from core.encoders.ast import LongAudio
-from core.foundations.public import read_record
+from core.audio_lm.encoders import (
+    RECORD,
+    EncoderRecord,
+    hear,
+    open_encoder,
+    read_record,
+    record_of,
+    write_record,
+)
+from core.audio_lm.features import heard_of, keep_only, write_set
+from core.data.parquet import read_dataset, read_info, why_absent
+from core.foundations.public import read_record as read_foundation
 from core.run.stage import Context, progress
 from core.scenes.bank import read_bank
 from core.scenes.compose import render_many
 from core.scenes.facts import facts
 from core.scenes.timeline import scene_from_json
 
+SCENES = "scenes"
+Batches: TypeAlias = Iterable[tuple[list[str], list[np.ndarray]]]
+
 
 @dataclass(frozen=True)
 class Config:
-    """taps: AST layers from 1, the last one first (paper: 12, 4, 8). listener_pool: features averaged in
-    time.
+    """kind: of core.audio_lm.encoders.OPENERS, options: of that opener. foundation, checkpoints: where its
+    weights are, a foundation or the paper that trained them.
 
-    long_audio: audio beyond an encoder's window is windowed, or refused; it is never cut. CLAP hears crops,
-    as it was trained to. clap: the variant of CompA whose audio tower serves "w/ CLAP".
+    train_sets, test_sets: data sets. labels: of the bank's clips that scenes are made of; empty is all.
     """
 
-    taps: tuple[int, ...]
+    kind: str
     train_sets: tuple[str, ...]
     test_sets: tuple[str, ...]
-    labels: tuple[str, ...] = ()  # of the bank; empty is all
-    listener_pool: int = 2
-    long_audio: LongAudio = "window"
-    clap: str = "compa_clap"
-    clap_seed: int = 0
+    foundation: str = ""
+    checkpoints: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
     batch_size: int = 64
 
+    def __post_init__(self) -> None:
+        if bool(self.foundation) == bool(self.checkpoints):
+            raise ValueError("give either foundation or checkpoints, as the place of the weights")
 
-def features(config: Config, *, context: Context) -> None:
-    """Write the features of the training scenes, the training sets and the test sets."""
+
+@dataclass(frozen=True)
+class Source:
+    """A set to be heard. content: what decides its audio and truth, as JSON. truth: true labels by id."""
+
+    content: Any
+    batches: Batches
+    truth: Mapping[str, list[str]]
+
+
+def features(config: Config, *, context: Context, code: str = "") -> None:
+    """Write the features of the training scenes, the training sets and the test sets.
+
+    code: what identifies the code of this stage; where it changes, everything is heard again.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    ears = open_ears(hearing_of(config, context=context), root=context.root, device=device)
-    out = context.path("data", "features")
-    write_hearing(out, ears)
+    encoder = open_encoder(recipe(config, context=context), root=context.root, device=device)
+    record = record_of(encoder, recipe(config, context=context))
+    out = context.path("data", "features", record.name)
+    if (out / RECORD).is_file() and read_record(out) != record:
+        (out / RECORD).unlink()  # until all sets are this encoder's, nobody may read them
+    wanted = dict(sources(config, encoder.sample_rate, context=context))
+    for gone in keep_only(out, list(wanted)):
+        print(f"{gone}: no longer asked for, removed")
+    for name, source in wanted.items():
+        identity = _hash([source.content, asdict(record), config.batch_size, code])
+        if heard_of(out / name) == identity:
+            print(f"{name}: kept")
+            continue
+        with write_set(
+            out / name, identity=identity, truth=source.truth if record.labels else None
+        ) as writer:
+            for ids, waves in progress(source.batches, desc=f"hear {name}", unit="batch"):
+                writer.append(ids, hear(encoder, waves, ids))
+        context.tracker.log_metrics({f"{name}/audios": float(len(writer.ids))})
+        print(f"{name}: {len(writer.ids)} audios")
+    write_record(out, record)
+
+
+def recipe(config: Config, *, context: Context) -> EncoderRecord:
+    """The encoder of this profile, before it is opened."""
+    folder = f"projects/{config.checkpoints}/checkpoints/{context.profile}"
+    if config.foundation:
+        folder = read_foundation(context.root, context.profile, config.foundation).path
+    return EncoderRecord(name=str(context.variant), kind=config.kind, folder=folder, options=config.options)
+
+
+def sources(config: Config, sample_rate: int, *, context: Context) -> Iterable[tuple[str, Source]]:
+    """Every set by the name that an audio "<set>:<id>" has; nothing is heard yet."""
+    scenes, bank = (
+        context.path("data", "scenes.jsonl"),
+        context.root / "shared_data" / "bank" / context.profile,
+    )
+    made: Any = None
+    if scenes.is_file():
+        clips = json.loads((bank / "bank.json").read_text(encoding="utf-8"))["splits"]["train"]["sha256"]
+        made = [hashlib.sha256(scenes.read_bytes()).hexdigest(), clips, config.labels]
+    yield (
+        SCENES,
+        Source(made, scene_batches(config, sample_rate, context=context), scene_truth(context)),
+    )
     datasets = context.root / "shared_data" / "datasets" / context.profile
-    batches = {"scenes": scene_batches(config, ears.sample_rate, context=context)}
-    truth = {"scenes": scene_truth(context)}
-    wanted = [(name, "train") for name in config.train_sets] + [(name, "test") for name in config.test_sets]
-    for name, split in wanted:
-        if reason := why_absent(datasets / name):
+    asked = [(name, "train") for name in config.train_sets] + [(name, "test") for name in config.test_sets]
+    for name, split in asked:
+        folder = datasets / name
+        if reason := why_absent(folder):
             print(f"{name}: {reason}")
             continue
+        shards = {k: v for k, v in read_info(folder)["sha256"].items() if k.startswith(f"{split}-")}
+        batches = dataset_batches(folder, split, sample_rate, config.batch_size)
         key = name if split == "test" else f"{name}_{split}"
-        batches[key] = dataset_batches(datasets / name, split, ears.sample_rate, config.batch_size)
-        truth[key] = dataset_truth(datasets / name, split)
-    for name, source in batches.items():
-        written = write_features(out / name, progress(source, desc=f"hear {name}", unit="batch"), ears)
-        if truth[name]:
-            write_truth(out / name, truth[name])
-        context.tracker.log_metrics({f"{name}/audios": float(len(written.ids))})
-        print(f"{name}: {len(written.ids)} audios")
-
-
-def hearing_of(config: Config, *, context: Context) -> Hearing:
-    """The foundations and the CLAP of this profile."""
-    return Hearing(
-        tagger=read_record(context.root, context.profile, "tagger").path,
-        listener=read_record(context.root, context.profile, "listener").path,
-        clap=f"projects/compa/checkpoints/{context.profile}",
-        clap_variant=config.clap,
-        clap_seed=config.clap_seed,
-        taps=config.taps,
-        listener_pool=config.listener_pool,
-        long_audio=config.long_audio,
-    )
-
-
-Batches = Iterator[tuple[list[str], list[np.ndarray]]]
+        yield key, Source(shards, batches, dataset_truth(folder, split))
 
 
 def scene_truth(context: Context) -> dict[str, list[str]]:
@@ -113,11 +160,14 @@ def scene_batches(config: Config, sample_rate: int, *, context: Context) -> Batc
     lines = path.read_text(encoding="utf-8").splitlines()
     folder = context.root / "shared_data" / "bank" / context.profile
     bank = read_bank(folder, splits=["train"]).only(config.labels)
-    if bank.sample_rate != sample_rate:
-        raise ValueError(f"{folder} is at {bank.sample_rate} Hz, the encoders hear {sample_rate} Hz")
+    if bank.sample_rate < sample_rate:  # the sounds would lack what the encoder knows of the higher bands
+        raise ValueError(f"{folder} is at {bank.sample_rate} Hz, the encoder hears {sample_rate} Hz")
     for first in range(0, len(lines), config.batch_size):
         scenes = [scene_from_json(line) for line in lines[first : first + config.batch_size]]
-        yield [scene.id for scene in scenes], render_many(scenes, bank, threads=2)
+        waves = render_many(scenes, bank, threads=2)
+        if bank.sample_rate != sample_rate:
+            waves = [soxr.resample(wave, bank.sample_rate, sample_rate) for wave in waves]
+        yield [scene.id for scene in scenes], waves
 
 
 def dataset_batches(folder: Path, split: str, sample_rate: int, size: int) -> Batches:
@@ -137,6 +187,10 @@ def dataset_batches(folder: Path, split: str, sample_rate: int, size: int) -> Ba
 def _decoded(contents: list[bytes], ids: list[str], name: str, sample_rate: int) -> list[np.ndarray]:
     names = [f"{name} {id}" for id in ids]
     return [wave for wave, _ in read_many(contents, sample_rate=sample_rate, names=names)]
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 if __name__ == "__main__":

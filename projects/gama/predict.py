@@ -19,7 +19,6 @@ from core.adapters.prefix_lm import Sampling
 from core.audio_lm.artefact import AudioLm, open_audio_lm, read_artefact
 from core.audio_lm.batches import Hints
 from core.audio_lm.features import Store, open_store, read_truth
-from core.audio_lm.model import encoders_of
 from core.run.files import write_text_atomic
 from core.run.stage import Context, progress
 
@@ -55,11 +54,12 @@ class Question:
 def predict(config: Config, *, context: Context) -> None:
     """Answer every set with every seed's weights."""
     base = context.path("checkpoints", config.checkpoint)
-    row = read_artefact(base / f"seed{config.seeds[0]}").row
-    if row.soft_prompt != (config.hints is not None):
+    artefact = read_artefact(base / f"seed{config.seeds[0]}")
+    soft = artefact.architecture.soft_prompt
+    if soft != (config.hints is not None):
         raise ValueError(
-            f"{config.checkpoint} was trained {'with' if row.soft_prompt else 'without'} a soft prompt: "
-            f"{'give' if row.soft_prompt else 'remove'} predict.{context.variant}.hints"
+            f"{config.checkpoint} was trained {'with' if soft else 'without'} a soft prompt: "
+            f"{'give' if soft else 'remove'} predict.{context.variant}.hints"
         )
     gold = context.path("predictions", "gold")
     # a set that this profile has not got is not in `gold` either, which said why
@@ -68,15 +68,14 @@ def predict(config: Config, *, context: Context) -> None:
         raise FileNotFoundError(f"no questions in {gold}: run the stage `gold` of projects/gama")
     features = context.path("data", "features")
     audios = sorted({q.audio.partition(":")[0] for asked in questions.values() for q in asked})
-    store = open_store(features, audios, encoders_of(row))
-    labels = json.loads((features / "labels.json").read_text(encoding="utf-8"))
+    store = open_store(features, audios, [encoder.name for encoder in artefact.encoders])
     truth = read_truth(features, audios) if config.hints and config.hints.source == "gold" else {}
     answers: dict[str, list[list[str]]] = {name: [] for name in questions}
     for seed in config.seeds:
         model = open_audio_lm(base / f"seed{seed}", root=context.root)
         began, tokens = time.monotonic(), 0
         for name, asked in questions.items():
-            made = answer(model, store, asked, config=config, name=name, labels=labels, truth=truth)
+            made = answer(model, store, asked, config=config, name=name, truth=truth)
             answers[name].append(made)
             tokens += sum(len(ids) for ids in model.tokenizer(made, add_special_tokens=False)["input_ids"])
         context.tracker.log_metrics({"tokens_per_second": tokens / (time.monotonic() - began)}, step=seed)
@@ -114,14 +113,13 @@ def answer(
     *,
     config: Config,
     name: str,
-    labels: Sequence[str],
     truth: Mapping[str, Sequence[str]],
 ) -> list[str]:
     """The answers to the questions of one set, in their order."""
     heard = [question.audio for question in asked]
     if config.swap:
         heard = swapped(heard)
-    encoders = encoders_of(model.artefact.row)
+    encoders = [encoder.name for encoder in model.artefact.encoders]
     made: list[str] = []
     for first in progress(range(0, len(asked), config.batch_size), desc=f"answer {name}", unit="batch"):
         part = slice(first, first + config.batch_size)
@@ -129,7 +127,6 @@ def answer(
             [question.instruction for question in asked[part]],
             {encoder: store.read(encoder, heard[part]) for encoder in encoders},
             ids=heard[part],
-            labels=labels,
             hints=config.hints,
             gold=truth,
             max_new_tokens=config.answer_tokens.get(name, config.max_new_tokens),

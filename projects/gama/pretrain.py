@@ -24,8 +24,9 @@ from core.adapters.prefix_lm import AudioPrefixLM
 from core.adapters.projector import Projector
 from core.adapters.qformer import AudioQFormer, QFormerShape
 from core.audio_lm.batches import Mix, check_lengths, instruction_batches, read_mix
+from core.audio_lm.branches import QFormerBranch
 from core.audio_lm.features import Store, open_store
-from core.audio_lm.model import QFormerBranch, load_language_model
+from core.audio_lm.model import load_language_model
 from core.foundations.public import foundation_path
 from core.losses.bridging import bridging_losses
 from core.run.resume import close_folder, open_folder, run_identity
@@ -60,7 +61,7 @@ def pretrain(config: Config, *, context: Context) -> None:
     """Both stages, one after the other."""
     store = open_store(context.path("data", "features"), config.sets, ("ast",))
     folder = context.path("data", "instructions")
-    mix = read_mix(folder, {"captions": 1.0}, known=store.place.__contains__)
+    mix = read_mix(folder, {"captions": 1.0}, known=store.knows)
     tower = foundation_path(context.root, context.profile, "text_tower")
     words = AutoTokenizer.from_pretrained(tower, local_files_only=True)
     shape = replace(config.shape, feature_size=store.widths()["ast"], vocab_size=len(words))

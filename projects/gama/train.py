@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from core.audio_lm.model import BranchName, Bridge, Row
+from core.audio_lm.branches import BRANCHES, Bridge, branch_of
+from core.audio_lm.model import Architecture
 from core.audio_lm.phases import Phase, train_row
 from core.run.stage import Context
 
@@ -20,17 +21,21 @@ class Config:
     features.
     """
 
-    branches: tuple[BranchName, ...]
+    branches: tuple[str, ...]
     bridge: Bridge
     phases: dict[str, Phase]
     sets: tuple[str, ...]
     seeds: tuple[int, ...] = field(default=(0,))
 
+    def __post_init__(self) -> None:
+        for name in self.branches:
+            branch_of(name, BRANCHES)
+
 
 def train(config: Config, *, context: Context) -> None:
     """Train every seed through the curriculum."""
     train_row(
-        Row(branches=config.branches, bridge=config.bridge, soft_prompt=False),
+        Architecture(branches=config.branches, bridge=config.bridge, soft_prompt=False),
         config.phases,
         sets=config.sets,
         seeds=config.seeds,
@@ -38,7 +43,7 @@ def train(config: Config, *, context: Context) -> None:
         features=context.path("data", "features"),
         instructions=context.path("data", "instructions"),
         parent=None,
-        qformer=context.path("checkpoints", "pretrain", "generative.safetensors"),
+        starts={"qformer": context.path("checkpoints", "pretrain", "generative.safetensors")},
         context=context,
     )
 

@@ -30,7 +30,7 @@ class Config:
 
 def tune(config: Config, *, context: Context) -> None:
     """Tune every seed."""
-    parent = read_artefact(context.path("checkpoints", config.parent, f"seed{config.seeds[0]}")).row
+    parent = read_artefact(context.path("checkpoints", config.parent, f"seed{config.seeds[0]}")).architecture
     train_row(
         replace(parent, soft_prompt=config.hints is not None),
         config.phases,
@@ -40,7 +40,7 @@ def tune(config: Config, *, context: Context) -> None:
         features=context.path("data", "features"),
         instructions=context.path("data", "instructions"),
         parent=context.path("checkpoints", config.parent),
-        qformer=None,
+        starts={},
         context=context,
     )
 

@@ -1,59 +1,46 @@
 """Write what mini's reader is trained on. Reads: the data set mmau_reading (items that were never rendered,
-with their true descriptions) and the row whose encoders it stands beside; writes: data/<profile>/training/
-with instructions/reading.json and features/.
+with their true descriptions); writes: data/<profile>/training/instructions/reading.json, or
+data/<profile>/training/not_run.txt.
 
-Options are not shown; the reader later says which it finds likeliest. A profile whose `artefact` is empty
-trains nothing here.
+Options are not shown; the reader later says which it finds likeliest.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from core.adapters.prefix_lm import Features
 from core.answering.cascade import with_description
-from core.audio_lm.artefact import read_artefact
-from core.audio_lm.encoders import HEARING
-from core.audio_lm.features import write_set
 from core.data.instructions import Instruction, write_instructions
-from core.run.files import write_json, write_text_atomic
+from core.run.files import write_text_atomic
 from core.run.stage import Context
-from projects.mmau.gold import gama_row
 
-TOLD = "told"  # the set of features
+TOLD = "told"  # the name of the set, of which nothing is ever heard
 
 
 @dataclass(frozen=True)
 class Config:
-    """artefact: the row of GAMA beside whose encoders the reader stands. untold:
-    share of the items whose description is left out, so that the reader also learns to guess.
+    """without: why this profile trains no reader. untold: share of the items whose description is left out,
+    so that the reader also learns to guess.
     """
 
-    artefact: str = ""
+    without: str = ""
     untold: float = 0.1
     seed: int = 1
 
 
 def compose(config: Config, *, context: Context) -> None:
-    """Write the instructions, and features that say nothing for each."""
+    """Write the instructions, or why there are none."""
     out = context.path("data", "training")
-    if not config.artefact:
-        write_text_atomic(out / "not_run.txt", "this profile trains no row of its own\n")
+    if config.without:
+        write_text_atomic(out / "not_run.txt", config.without + "\n")
         return
     (out / "not_run.txt").unlink(missing_ok=True)
     items = list(read_items(config, context))
     write_instructions(out / "instructions" / "reading.json", items)
-    write_json(out / "features" / HEARING, asdict(read_artefact(gama_row(config.artefact, context)).hearing))
-    write_json(out / "features" / "labels.json", [])
-    with write_set(out / "features" / TOLD, ["tags"]) as writer:
-        # a reader looks at no features, but whatever an instruction names must be in the store
-        nothing = Features(torch.zeros(len(items), 1, 1), torch.ones(len(items), 1, dtype=torch.bool))
-        writer.append([one.audio_id.removeprefix(f"{TOLD}:") for one in items], {"tags": nothing})
     context.tracker.log_metrics({"items": float(len(items))})
     print(f"{len(items)} questions about descriptions")
 

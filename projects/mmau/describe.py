@@ -44,7 +44,7 @@ class DescribeError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """artefact: the row of GAMA whose encoders give tags (and whose captions are told).
+    """artefact: the row of GAMA whose tagger gives tags (and whose captions are told).
 
     threshold, limit: of tags. learn: recordings of the split train that voices are learnt from. common_words:
     of the general language model that the recogniser knows beside the split's own. workers: processes that
@@ -145,6 +145,7 @@ def measure(config: Config, items: Sequence[Item], *, folder: Path, context: Con
 
 def _sounds(config: Config, items: Sequence[Item], *, context: Context) -> Iterator[tuple[Item, str]]:
     """Sound and music."""
+    from core.audio_lm import encoders
     from projects.mmau import analyse, hear  # they load torch, which the recognising processes do without
 
     wanted = [item for item in items if item.task != "speech"]
@@ -155,7 +156,7 @@ def _sounds(config: Config, items: Sequence[Item], *, context: Context) -> Itera
     hearer = hear.open_hearer(
         gama_row(config.artefact, context), root=context.root, names=names, captions=strong
     )
-    rate = hearer.ears.sample_rate
+    rate = encoders.RATE
     starts = range(0, len(wanted), config.batch_size)
     for first in progress(starts, desc="hear sound and music", unit="batch"):
         part = wanted[first : first + config.batch_size]

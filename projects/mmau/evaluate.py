@@ -90,9 +90,9 @@ def _open_row(given: argparse.Namespace) -> Opened:
     from core.audio_lm.artefact import read_artefact
     from projects.mmau.models import listening, opened_row
 
-    model, ears = opened_row(given.model, REPOSITORY)
+    model, encoders = opened_row(given.model, REPOSITORY)
     identity = asdict(read_artefact(given.model)) | {"row": str(given.model), "decode": given.decode}
-    answer = listening(model, ears, given.decode, max_new_tokens=given.max_new_tokens)
+    answer = listening(model, encoders, given.decode, max_new_tokens=given.max_new_tokens)
     return Opened(answer=answer, identity=identity, batch_size=64)
 
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from core.audio_lm.artefact import AudioLm, open_audio_lm, open_its_ears, read_artefact
-from core.audio_lm.encoders import Ears
+from core.audio_lm.artefact import AudioLm, open_audio_lm, open_encoders, read_artefact
+from core.audio_lm.encoders import RATE, TAGS, Encoder, EncoderError, labels_of, listen, resampled
 from core.scenes.bank import Named
 from core.scenes.phrasings import PROMPT_DETAIL
 
 
 @dataclass(frozen=True)
 class Hearer:
-    """The ears of a row, the names of what it may hear and, for captions, the row itself."""
+    """A tagger, the names of what it may hear and, for captions, a trained model with all its encoders."""
 
-    ears: Ears
+    encoders: tuple[Encoder, ...]
     model: AudioLm | None
     names: Mapping[str, Named]
 
@@ -39,11 +39,17 @@ class Noticed:
 
 
 def open_hearer(folder: Path, *, root: Path, names: Mapping[str, Named], captions: bool) -> Hearer:
-    """The row in `folder` (checkpoints/<profile>/<row>/seed<n>), or its ears alone."""
+    """The model in `folder` (checkpoints/<profile>/<row>/seed<n>), or its tagger alone.
+
+    Raises EncoderError for a model that hears by no tagger.
+    """
+    artefact = read_artefact(folder)
+    if not artefact.labels:
+        raise EncoderError(f"{folder} hears by no tagger: name a model with a soft prompt as `artefact`")
     if captions:
-        model = open_audio_lm(folder, root=root)
-        return Hearer(open_its_ears(model.artefact, root=root), model, names)
-    return Hearer(open_its_ears(read_artefact(folder), root=root), None, names)
+        return Hearer(open_encoders(artefact, root=root), open_audio_lm(folder, root=root), names)
+    tagger = tuple(one for one in artefact.encoders if one.name == TAGS)
+    return Hearer(open_encoders(replace(artefact, encoders=tagger), root=root), None, names)
 
 
 @torch.inference_mode()
@@ -56,17 +62,17 @@ def notice(
     limit: int,
     max_new_tokens: int,
 ) -> list[Noticed]:
-    """Listen to a batch at the ears' sample rate.
+    """Listen to a batch at `RATE` of core.audio_lm.encoders.
 
     Tags reach the probability `threshold`, at most `limit`; without any the most probable label is one.
     """
-    heard = hearer.ears.listen(waves, ids)
-    labels = hearer.ears.labels
-    chances = heard["tags"].values[:, 0].float().sigmoid().cpu().numpy()
+    heard = listen(hearer.encoders, resampled(waves, RATE), ids)
+    labels = labels_of(hearer.encoders)
+    chances = heard[TAGS].values[:, 0].float().sigmoid().cpu().numpy()
     captions = [""] * len(waves)
     if hearer.model is not None:
         captions = hearer.model.answer(
-            [PROMPT_DETAIL] * len(waves), heard, ids=ids, labels=labels, max_new_tokens=max_new_tokens
+            [PROMPT_DETAIL] * len(waves), heard, ids=ids, max_new_tokens=max_new_tokens
         )
     found = []
     for row, caption in zip(chances, captions):

@@ -16,8 +16,8 @@ from core.answering.endpoint import open_endpoint
 from core.answering.likelihood import likelihood_answer
 from core.answering.local_models import audio_lm_answer, clap_answer, joined_statement, plain_statement
 from core.answering.question import Answer, PromptStyle
-from core.audio_lm.artefact import AudioLm, open_audio_lm, open_its_ears
-from core.audio_lm.encoders import Ears
+from core.audio_lm.artefact import AudioLm, open_audio_lm, open_encoders
+from core.audio_lm.encoders import Encoder
 from core.data.choices import ChoiceItem
 from core.encoders.trained_clap import open_clap
 from core.language.cache import CachedChat
@@ -93,10 +93,10 @@ def open_model(
         nearest = clap_answer(clap, statement=STATEMENTS[config.statement])
         return Opened(nearest, {"clap": place, "seed": config.seed, "statement": config.statement})
     if config.kind in ("audio_lm", "reader"):
-        model, ears = opened_row(folder / f"seed{config.seed}", context.root)
+        model, encoders = opened_row(folder / f"seed{config.seed}", context.root)
         told: dict[str, Any] = {config.kind: place, "seed": config.seed, "decode": decode}
         if config.kind == "audio_lm":
-            return Opened(listening(model, ears, decode, max_new_tokens=config.max_new_tokens), told)
+            return Opened(listening(model, encoders, decode, max_new_tokens=config.max_new_tokens), told)
         reader = reading(model, decode, max_new_tokens=config.max_new_tokens)
         described = descriptions(condition, exam, context)
         return Opened(cascade_answer(described, reader, options=decode == "words"), told)
@@ -156,26 +156,25 @@ def sizes_of(config: Config, context: Context) -> dict[str, int]:
 
 
 @functools.lru_cache(maxsize=1)
-def opened_row(folder: Path, root: Path) -> tuple[AudioLm, Ears | None]:
-    """A trained row and its encoders, None for one that hears nothing; opened once for all conditions."""
+def opened_row(folder: Path, root: Path) -> tuple[AudioLm, tuple[Encoder, ...]]:
+    """A trained model and its encoders, none for one that hears nothing; opened once for all conditions."""
     model = open_audio_lm(folder, root=root)
-    row = model.artefact.row
-    return model, open_its_ears(model.artefact, root=root) if row.branches or row.soft_prompt else None
+    return model, open_encoders(model.artefact, root=root)
 
 
-def listening(model: AudioLm, ears: Ears | None, decode: Decode, *, max_new_tokens: int) -> Answer:
+def listening(model: AudioLm, encoders: Sequence[Encoder], decode: Decode, *, max_new_tokens: int) -> Answer:
     """A row asked about audio."""
     if decode == "words":
-        return audio_lm_answer(model, ears, max_new_tokens=max_new_tokens)
-    likeliest = likelihood_answer(model, ears, normalise="sum")
+        return audio_lm_answer(model, encoders, max_new_tokens=max_new_tokens)
+    likeliest = likelihood_answer(model, encoders, normalise="sum")
     return lambda asked: likeliest([replace(one, prompt=one.question) for one in asked])
 
 
 def reading(model: AudioLm, decode: Decode, *, max_new_tokens: int) -> Answer:
     """A row asked about descriptions, which stand in the prompt."""
     if decode == "words":
-        return audio_lm_answer(model, None, max_new_tokens=max_new_tokens)
-    return likelihood_answer(model, None, normalise="sum")
+        return audio_lm_answer(model, (), max_new_tokens=max_new_tokens)
+    return likelihood_answer(model, (), normalise="sum")
 
 
 def descriptions(condition: str, exam: Sequence[ChoiceItem], context: Context) -> dict[str, str]:

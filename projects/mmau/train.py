@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from core.audio_lm.model import Bridge, Row
+from core.audio_lm.branches import Bridge
+from core.audio_lm.model import Architecture
 from core.audio_lm.phases import Phase, train_row
 from core.run.files import write_text_atomic
 from core.run.stage import Context
-from projects.mmau.compose import TOLD
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ def train(config: Config, *, context: Context) -> None:
         print(f"{context.variant}: not run: {reason.strip()}")
         return
     train_row(
-        Row(branches=(), bridge=config.bridge, soft_prompt=False),
+        Architecture(branches=(), bridge=config.bridge, soft_prompt=False),
         config.phases,
-        sets=(TOLD,),
+        sets=(),
         seeds=config.seeds,
         hints=None,
-        features=data / "features",
+        features=data,  # of which a reader looks at none
         instructions=data / "instructions",
         parent=None,
-        qformer=None,
+        starts={},
         context=context,
         max_tokens=config.max_tokens,
     )

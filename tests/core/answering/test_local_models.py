@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,10 +27,12 @@ from core.answering.local_models import (
 from core.answering.question import Question, make_prompt
 from core.audio_lm.artefact import AudioLm, open_audio_lm, write_artefact
 from core.audio_lm.batches import Hints
+from core.audio_lm.branches import Bridge
+from core.audio_lm.encoders import Encoder, listen
 from core.audio_lm.features import Store, open_store
-from core.audio_lm.model import Bridge, Row, hear, load_language_model, make_model
+from core.audio_lm.model import Architecture, load_language_model, make_model, read_features
 from core.data.instructions import alpaca
-from tests.audio_lm_world import LABELS, WIDTHS, made_up_artefact
+from tests.audio_lm_world import WIDTHS, made_up_artefact
 
 ENCODERS = ("ast", "listener", "clap", "tags")
 OPTIONS = ("the rain", "a dog barks", "on a street, as a siren passes", "siren")
@@ -56,21 +57,22 @@ def asked(number: int, *, choices: Sequence[str] = OPTIONS, audios: int = 1) -> 
     )
 
 
-class StoredEars:
-    """Ears that hear what the store holds under a question's id, whatever its audio."""
+def stored(store: Store, name: str) -> Encoder:
+    """An encoder that hears what the store holds under a question's id, whatever its audio."""
 
-    sample_rate = RATE
-    labels = LABELS
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def listen(self, waveforms: Sequence[np.ndarray], ids: Sequence[str]) -> dict[str, Features]:
+    def hear(waveforms: Sequence[np.ndarray], ids: Sequence[str]) -> Features:
         assert len(waveforms) == len(ids)
-        return {encoder: self.store.read(encoder, list(ids)) for encoder in ENCODERS}
+        values, mask = store.read(name, list(ids))
+        return Features(values.transpose(1, 2) if values.ndim == 4 else values, mask)
+
+    return Encoder(name, RATE, hear, ())
 
 
-def trained(root: Path, folder: str, row: Row) -> AudioLm:
+def silence(encoders: list[Encoder], ids: list[str]) -> dict[str, Features]:
+    return listen(encoders, lambda rate: [np.zeros(1, np.float32)] * len(ids), ids)
+
+
+def trained(root: Path, folder: str, row: Architecture) -> AudioLm:
     torch.manual_seed(1)
     lm, tokenizer = load_language_model(root / "shared_data" / "foundations" / "mini" / "language_model")
     model = make_model(row, widths=WIDTHS, lm=lm, tokenizer=tokenizer)
@@ -91,22 +93,28 @@ def root(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ears(root: Path) -> Any:
-    features = root / "projects" / "gama" / "data" / "mini" / "features"
-    return StoredEars(open_store(features, ("scenes",), ENCODERS))
+def store(root: Path) -> Store:
+    return open_store(root / "projects" / "gama" / "data" / "mini" / "features", ("scenes",), ENCODERS)
+
+
+@pytest.fixture(scope="module")
+def ears(store: Store) -> list[Encoder]:
+    return [stored(store, name) for name in ENCODERS]
 
 
 @pytest.fixture(scope="module")
 def hearing(root: Path, bridge: Bridge) -> AudioLm:
-    return trained(root, "row", Row(branches=("qformer", "aggregator"), bridge=bridge, soft_prompt=False))
+    return trained(
+        root, "row", Architecture(branches=("qformer", "aggregator"), bridge=bridge, soft_prompt=False)
+    )
 
 
 @pytest.fixture(scope="module")
 def reader(root: Path, bridge: Bridge) -> AudioLm:
-    return trained(root, "reader", Row(branches=(), bridge=bridge, soft_prompt=False))
+    return trained(root, "reader", Architecture(branches=(), bridge=bridge, soft_prompt=False))
 
 
-def test_words_are_the_same_alone_and_in_a_batch(hearing: AudioLm, ears: Any) -> None:
+def test_words_are_the_same_alone_and_in_a_batch(hearing: AudioLm, ears: list[Encoder]) -> None:
     answer = audio_lm_answer(hearing, ears, max_new_tokens=6)
     questions = [asked(i) for i in range(6)]
     together = answer(questions)
@@ -114,21 +122,24 @@ def test_words_are_the_same_alone_and_in_a_batch(hearing: AudioLm, ears: Any) ->
     assert len(set(together)) > 1  # what is heard matters
 
 
-def test_a_row_that_hears_needs_ears_and_audio(hearing: AudioLm, ears: Any) -> None:
-    for make in (audio_lm_answer, likelihood_answer):
-        with pytest.raises(AnsweringError, match="open its ears"):
-            make(hearing, None, **({"max_new_tokens": 3} if make is audio_lm_answer else {}))
+def test_a_model_that_hears_needs_encoders_and_audio(hearing: AudioLm, ears: list[Encoder]) -> None:
+    with pytest.raises(AnsweringError, match="hears by ast: open its encoders"):
+        audio_lm_answer(hearing, ())
+    with pytest.raises(AnsweringError, match="hears by ast: open its encoders"):
+        likelihood_answer(hearing, ears[1:])
     with pytest.raises(AnsweringError, match="scenes:sc0 has no audio"):
         audio_lm_answer(hearing, ears, max_new_tokens=3)([asked(0, audios=0)])
 
 
 def test_a_reader_needs_no_audio(reader: AudioLm) -> None:
-    said = audio_lm_answer(reader, None, max_new_tokens=5)([asked(0, audios=0), asked(1, audios=0)])
+    said = audio_lm_answer(reader, (), max_new_tokens=5)([asked(0, audios=0), asked(1, audios=0)])
     assert said[0] == said[1] != ""
 
 
 @pytest.mark.parametrize("normalise", ["mean", "sum"])
-def test_likelihoods_are_those_of_the_training_loss(hearing: AudioLm, ears: Any, normalise: str) -> None:
+def test_likelihoods_are_those_of_the_training_loss(
+    hearing: AudioLm, store: Store, ears: list[Encoder], normalise: str
+) -> None:
     """One option at a time through the model's own forward pass, which averages over tokens."""
     ids = ["scenes:sc0", "scenes:sc1", "scenes:sc3"]
     given = [OPTIONS, OPTIONS[:2], OPTIONS[1:]]
@@ -137,14 +148,13 @@ def test_likelihoods_are_those_of_the_training_loss(hearing: AudioLm, ears: Any,
         hearing,
         instructions,
         given,
-        ears.listen([np.zeros(1)] * 3, ids),
+        silence(ears, ids),
         ids=ids,
-        labels=LABELS,
         normalise=normalise,  # type: ignore[arg-type]
     )
     assert [len(one) for one in found] == [4, 2, 3]
     for id, instruction, options, scores in zip(ids, instructions, given, found):
-        features = hear(ears.store, hearing.artefact.row.branches, [id])
+        features = read_features(store, hearing.artefact.architecture.branches, [id])
         for option, score in zip(options, scores):
             text = encode_texts(hearing.tokenizer, [alpaca(instruction)], [option], ids=[id], max_tokens=500)
             with torch.inference_mode():
@@ -154,7 +164,9 @@ def test_likelihoods_are_those_of_the_training_loss(hearing: AudioLm, ears: Any,
             torch.testing.assert_close(score, wanted, atol=2e-4, rtol=1e-4)
 
 
-def test_the_likeliest_option_does_not_depend_on_batch_or_order(hearing: AudioLm, ears: Any) -> None:
+def test_the_likeliest_option_does_not_depend_on_batch_or_order(
+    hearing: AudioLm, ears: list[Encoder]
+) -> None:
     answer = likelihood_answer(hearing, ears)
     questions = [asked(i) for i in range(6)]
     together = answer(questions)
@@ -165,21 +177,19 @@ def test_the_likeliest_option_does_not_depend_on_batch_or_order(hearing: AudioLm
     assert likeliest[:6] == likeliest[6:]  # where the prompt does not show the options
 
 
-def test_questions_without_options_say_nothing(hearing: AudioLm, ears: Any) -> None:
+def test_questions_without_options_say_nothing(hearing: AudioLm, ears: list[Encoder]) -> None:
     answer = likelihood_answer(hearing, ears)
     assert answer([asked(0, choices=()), asked(1)])[0] == ""
     assert answer([asked(0, choices=())]) == [""]
     assert answer([asked(0, choices=()), asked(1)])[1] == answer([asked(1)])[0]
 
 
-def test_hints_change_what_is_likely(root: Path, bridge: Bridge, ears: Any) -> None:
-    row = trained(root, "soft", Row(branches=("clap",), bridge=bridge, soft_prompt=True))
-    heard = ears.listen([np.zeros(1)], ["scenes:sc0"])
+def test_hints_change_what_is_likely(root: Path, bridge: Bridge, ears: list[Encoder]) -> None:
+    row = trained(root, "soft", Architecture(branches=("clap",), bridge=bridge, soft_prompt=True))
+    heard = silence(ears, ["scenes:sc0"])
 
     def scores(hints: Hints) -> torch.Tensor:
-        return log_likelihoods(
-            row, ["Which?"], [OPTIONS], heard, ids=["scenes:sc0"], labels=LABELS, hints=hints
-        )[0]
+        return log_likelihoods(row, ["Which?"], [OPTIONS], heard, ids=["scenes:sc0"], hints=hints)[0]
 
     assert not torch.allclose(scores(Hints(source="none")), scores(Hints(threshold=0.0, limit=2)))
 

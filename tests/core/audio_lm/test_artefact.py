@@ -12,9 +12,10 @@ import torch
 from core.adapters.prefix_lm import AdapterMismatch, save_trained
 from core.audio_lm.artefact import open_audio_lm, read_artefact, write_artefact
 from core.audio_lm.batches import Hints
+from core.audio_lm.branches import Bridge
 from core.audio_lm.features import open_store
-from core.audio_lm.model import Bridge, Row, load_language_model, make_model
-from tests.audio_lm_world import LABELS, WIDTHS, made_up_artefact
+from core.audio_lm.model import Architecture, load_language_model, make_model
+from tests.audio_lm_world import WIDTHS, made_up_artefact
 
 ENCODERS = ("ast", "listener", "clap", "tags")
 AUDIOS = [f"scenes:sc{i}" for i in range(6)]
@@ -25,7 +26,7 @@ def saved(fresh: Path, bridge: Bridge, tmp_path_factory: pytest.TempPathFactory)
     """A repository with one row of random weights, in `row`."""
     root = tmp_path_factory.mktemp("artefact")
     shutil.copytree(fresh, root, dirs_exist_ok=True)
-    row = Row(branches=("qformer", "clap"), bridge=bridge, soft_prompt=True)
+    row = Architecture(branches=("qformer", "clap"), bridge=bridge, soft_prompt=True)
     torch.manual_seed(1)
     lm, tokenizer = load_language_model(root / "shared_data" / "foundations" / "mini" / "language_model")
     model = make_model(row, widths=WIDTHS, lm=lm, tokenizer=tokenizer)
@@ -45,14 +46,13 @@ def said(root: Path, audios: list[str], **how: object) -> list[str]:
         ["Why does it bark?"] * len(audios),
         {encoder: store.read(encoder, audios) for encoder in ENCODERS},
         ids=audios,
-        labels=LABELS,
         max_new_tokens=6,
         **how,  # type: ignore[arg-type]
     )
 
 
 def test_an_artefact_comes_back(fresh: Path, bridge: Bridge, tmp_path: Path) -> None:
-    row = Row(branches=("qformer", "clap"), bridge=bridge, soft_prompt=True)
+    row = Architecture(branches=("qformer", "clap"), bridge=bridge, soft_prompt=True)
     artefact = made_up_artefact(fresh, row)
     write_artefact(tmp_path, artefact)
     assert read_artefact(tmp_path) == artefact
@@ -90,7 +90,7 @@ def test_another_language_model_or_size_is_refused(saved: Path, tmp_path: Path) 
     record.write_text(json.dumps(held))
     path = root / "row" / "artefact.json"
     changed = json.loads(path.read_text())
-    changed["row"]["bridge"]["lora_alpha"] = 4.0
+    changed["architecture"]["bridge"]["lora_alpha"] = 4.0
     path.write_text(json.dumps(changed))
     with pytest.raises(AdapterMismatch, match="another configuration"):
         open_audio_lm(root / "row", root=root)

@@ -14,21 +14,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from core.adapters.lora import count_parameters
 from core.adapters.prefix_lm import AudioPrefixLM, Features, encode_texts
 from core.adapters.qformer import QFormerShape
+from core.audio_lm.branches import BRANCHES, Branch, BranchError, Bridge, make_branch
 from core.audio_lm.features import Store, open_store
-from core.audio_lm.model import (
-    HEARS,
-    Bridge,
-    Row,
-    hear,
-    load_language_model,
-    make_branch,
-    make_model,
-)
+from core.audio_lm.model import Architecture, heard_by, load_language_model, make_model, read_features
 from core.data.instructions import alpaca
 from core.train.checkpoints import save_model
 
 WIDTHS = {"ast": 8, "listener": 6, "clap": 5, "tags": 4}
-EVERY = tuple(HEARS)
+EVERY = tuple(BRANCHES)
 # valid prefix tokens of audios with 5 and 4 steps of AST, 10 and 8 of the listener, windows of 2
 PREFIX = {
     "qformer": [3, 3],
@@ -55,7 +48,7 @@ def language_model(root: Path) -> Any:
 def build(root: Path, bridge: Bridge, *branches: str, soft_prompt: bool = False) -> tuple[AudioPrefixLM, Any]:
     torch.manual_seed(0)
     lm, tokenizer = language_model(root)
-    row = Row(branches=branches, bridge=bridge, soft_prompt=soft_prompt)  # type: ignore[arg-type]
+    row = Architecture(branches=branches, bridge=bridge, soft_prompt=soft_prompt)
     return make_model(row, widths=WIDTHS, lm=lm, tokenizer=tokenizer), tokenizer
 
 
@@ -69,7 +62,7 @@ def test_every_branch_has_its_prefix_and_learns(
     fresh: Path, store: Store, bridge: Bridge, branch: str
 ) -> None:
     model, tokenizer = build(fresh, bridge, branch)
-    features = hear(store, (branch,), ["scenes:sc0", "scenes:sc1"])
+    features = read_features(store, (branch,), ["scenes:sc0", "scenes:sc1"])
     prefix = model.prefix(features, batch=2)
     assert prefix.mask.sum(dim=1).tolist() == PREFIX[branch]
     assert prefix.embeddings.shape[2] == 16
@@ -93,7 +86,7 @@ def test_prefixes_follow_the_order_of_the_row(fresh: Path, store: Store, bridge:
     names = ("qformer", "aggregator")
     model, _ = build(fresh, bridge, *names)
     model.eval()
-    features = hear(store, names, ["scenes:sc0"])
+    features = read_features(store, names, ["scenes:sc0"])
     whole = model.prefix(features, batch=1).embeddings
     alone = [model.branches[name](*features[name]) for name in names]
     torch.testing.assert_close(whole[:, :3], alone[0])
@@ -105,7 +98,7 @@ def test_the_papers_prefix_has_96_tokens(bridge: Bridge, noise: Callable[..., to
     wide = dataclasses.replace(bridge, qformer=dataclasses.replace(bridge.qformer, queries=32))
     values, mask = noise((1, 3, 64, 8)), torch.ones(1, 64, dtype=torch.bool)
     made = [
-        make_branch(name, wide, widths=WIDTHS, out_width=16, qformer=None)(values, mask)
+        make_branch(name, wide, widths=WIDTHS, out_width=16)(values, mask)
         for name in ("qformer", "aggregator")
     ]
     assert made[0].shape == (1, 32, 16)
@@ -120,7 +113,7 @@ def test_the_release_lets_no_middle_layer_through(
     for wiring, reaches in (("paper", True), ("release", False)):
         model, _ = build(fresh, dataclasses.replace(bridge, wiring=wiring), "aggregator")
         model.eval()
-        values, mask = hear(store, ("aggregator",), ["scenes:sc0"])["aggregator"]
+        values, mask = read_features(store, ("aggregator",), ["scenes:sc0"])["aggregator"]
         other = values.clone()
         other[:, 1:] = noise(tuple(values[:, 1:].shape))
         with torch.inference_mode():
@@ -134,7 +127,7 @@ def test_the_release_lets_no_middle_layer_through(
 def test_two_encoders_share_a_time_axis(store: Store) -> None:
     audios = ["scenes:sc0", "scenes:sc1"]
     listener, ast = (store.read(name, audios) for name in ("listener", "ast"))
-    both = hear(store, ("window_qformer",), audios)["window_qformer"]
+    both = read_features(store, ("window_qformer",), audios)["window_qformer"]
     assert both.values.shape == (2, 10, 14)
     assert torch.equal(both.mask, listener.mask)
     assert torch.equal(both.values[..., :6], listener.values)
@@ -148,15 +141,13 @@ def test_alignment_does_not_depend_on_the_batch(tmp_path: Path, noise: Callable[
     from core.audio_lm.features import write_set
 
     steps = {"listener": [9, 4], "ast": [3, 3]}
-    with write_set(tmp_path / "a", tuple(steps)) as writer:
-        heard = {}
-        for name, lengths in steps.items():
-            mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-            heard[name] = Features(noise((2, max(lengths), WIDTHS[name])), mask)
-        writer.append(["long", "short"], heard)
+    for name, lengths in steps.items():
+        mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        with write_set(tmp_path / name / "a") as writer:
+            writer.append(["long", "short"], Features(noise((2, max(lengths), WIDTHS[name])), mask))
     store = open_store(tmp_path, ("a",), tuple(steps))
-    together = hear(store, ("window_qformer",), ["a:long", "a:short"])["window_qformer"]
-    alone = hear(store, ("window_qformer",), ["a:short"])["window_qformer"]
+    together = read_features(store, ("window_qformer",), ["a:long", "a:short"])["window_qformer"]
+    alone = read_features(store, ("window_qformer",), ["a:short"])["window_qformer"]
     assert torch.equal(together.values[1, :4], alone.values[0])
 
 
@@ -190,14 +181,50 @@ def test_the_soft_prompt_stands_for_the_hint_alone(fresh: Path, bridge: Bridge) 
 
 def test_a_qformer_starts_from_its_pretraining(fresh: Path, bridge: Bridge, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    branch = make_branch("qformer", bridge, widths=WIDTHS, out_width=16, qformer=None)
+    branch = make_branch("qformer", bridge, widths=WIDTHS, out_width=16)
     save_model(branch, tmp_path / "generative.safetensors")
     torch.manual_seed(2)
-    again = make_branch(
-        "qformer", bridge, widths=WIDTHS, out_width=16, qformer=tmp_path / "generative.safetensors"
-    )
+    lm, tokenizer = language_model(fresh)
+    built = Architecture(branches=("qformer", "aggregator"), bridge=bridge, soft_prompt=False)
+    starts = {"qformer": tmp_path / "generative.safetensors", "another": tmp_path / "nowhere"}
+    made = make_model(built, widths=WIDTHS, lm=lm, tokenizer=tokenizer, starts=starts)
+    again = made.branches["qformer"].state_dict()
     for name, value in branch.state_dict().items():
-        assert torch.equal(again.state_dict()[name], value), name
+        assert torch.equal(again[name], value), name
+
+
+def test_a_branch_of_ones_own_needs_no_edit_here(fresh: Path, store: Store, bridge: Bridge) -> None:
+    """As AF2 and AF3 bring theirs."""
+
+    class Doubled(torch.nn.Module):
+        def __init__(self, width: int, out_width: int) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(width, out_width)
+
+        def forward(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            made: torch.Tensor = self.linear(values[:, :1]).repeat(1, 2, 1)
+            return made
+
+    mine = {**BRANCHES, "mine": Branch(("clap", "listener"), lambda width, out, _: Doubled(width, out))}
+    built = Architecture(branches=("mine", "qformer"), bridge=bridge, soft_prompt=False)
+    assert heard_by(built, mine) == ["ast", "clap", "listener"]
+    lm, tokenizer = language_model(fresh)
+    model = make_model(built, widths=WIDTHS, lm=lm, tokenizer=tokenizer, branches=mine)
+    features = read_features(store, built.branches, ["scenes:sc0", "scenes:sc1"], mine)
+    assert features["mine"].values.shape == (2, 1, WIDTHS["clap"] + WIDTHS["listener"])
+    assert model.prefix(features, batch=2).mask.sum(dim=1).tolist() == [5, 5]
+    with pytest.raises(BranchError, match="no branch 'qfromer'; did you mean 'qformer'"):
+        make_branch("qfromer", bridge, widths=WIDTHS, out_width=16)
+
+
+def test_a_model_hears_by_the_encoders_of_its_branches_alone(bridge: Bridge) -> None:
+    def heard(*branches: str, soft_prompt: bool = False) -> list[str]:
+        return heard_by(Architecture(branches=branches, bridge=bridge, soft_prompt=soft_prompt))
+
+    assert heard() == []
+    assert heard("qformer", "aggregator") == ["ast"]
+    assert heard("window_qformer") == ["ast", "listener"]
+    assert heard("clap", soft_prompt=True) == ["clap", "tags"]
 
 
 def test_a_tokenizer_without_padding_or_hint_gets_both(fresh: Path, tmp_path: Path) -> None:
@@ -245,7 +272,7 @@ def test_the_papers_model_has_the_papers_parameters() -> None:
             )
         )
         model = make_model(
-            Row(branches=("qformer", "aggregator"), bridge=Bridge(), soft_prompt=True),
+            Architecture(branches=("qformer", "aggregator"), bridge=Bridge(), soft_prompt=True),
             widths={"ast": 768},
             lm=llama,
             tokenizer=HintTokenizer(),  # type: ignore[arg-type]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,11 @@ import torch
 from tokenizers import Tokenizer
 
 from core.audio.read import write_flac
-from core.audio_lm.encoders import open_ears
-from core.audio_lm.features import open_store
+from core.audio_lm.encoders import EncoderError, read_record
+from core.audio_lm.features import open_store, read_truth
 from core.data.parquet import write_dataset
 from core.data.schema import SCHEMAS
-from core.encoders.ast import AstShape, encode_long, make_ast, write_front_end
+from core.encoders.ast import AstShape, encode_long, load_ast, make_ast, read_fbank, write_front_end
 from core.encoders.clap_folder import Shape, make_front_end, make_model, tokenize, write_shape
 from core.encoders.whisper import WhisperShape, make_whisper
 from core.foundations.public import FoundationMissingError, record_trained
@@ -29,12 +31,18 @@ from projects.gama.compose import Config as ComposeConfig
 from projects.gama.compose import draw_scenes
 from projects.gama.contrast import Config as ContrastConfig
 from projects.gama.contrast import contrast
-from projects.gama.features import Config, dataset_batches, features, hearing_of
+from projects.gama.features import Config, dataset_batches, features
 from shared_data.world.sounds.procedural import make_bank
 
 RATE = 16_000
 LABELS = ("dog_bark", "rain", "siren")
-CONFIG = Config(taps=(3, 1, 2), train_sets=("esc50",), test_sets=("esc50",), batch_size=3)
+SETS: dict[str, Any] = {"train_sets": ("esc50",), "test_sets": ("esc50",), "batch_size": 3}
+CONFIGS = {
+    "ast": Config(kind="ast", foundation="tagger", options={"taps": [3, 1, 2]}, **SETS),
+    "listener": Config(kind="whisper", foundation="listener", **SETS),
+    "clap": Config(kind="clap", checkpoints="compa", options={"variant": "compa_clap"}, **SETS),
+    "tags": Config(kind="tagger", foundation="tagger", **SETS),
+}
 SECONDS = (1.0, 0.5, 1.7, 1.0)  # a window holds 1.0
 ENCODERS = ("ast", "listener", "clap", "tags")
 At = Callable[..., Context]
@@ -110,13 +118,19 @@ def heard(
     path = context.path("data", "scenes.jsonl")
     path.parent.mkdir(parents=True)
     path.write_text("".join(scene_to_json(scene) + "\n" for scene in scenes))
-    features(CONFIG, context=context)
+    for name, config in CONFIGS.items():
+        features(config, context=at(root, "features", name))
     return root
 
 
 def test_every_set_is_heard_by_every_encoder(heard: Path, at: At) -> None:
     folder = at(heard, "features").path("data", "features")
-    assert json.loads((folder / "labels.json").read_text()) == list(LABELS)
+    assert read_record(folder / "tags").labels == LABELS
+    assert {path.name for path in folder.iterdir()} == set(ENCODERS)
+    assert [path.parent.parent.name for path in folder.rglob("truth.json")] == ["tags"]
+    truth = read_truth(folder, ("scenes", "esc50"))
+    assert len(truth) == 5
+    assert all(audio.startswith("scenes:") and set(told) <= set(LABELS) for audio, told in truth.items())
     store = open_store(folder, ("scenes", "esc50_train", "esc50"), ENCODERS)
     assert store.widths() == {"ast": 16, "listener": 12, "clap": 16, "tags": 3}
     assert len(store.place) == 5 + 4 + 4
@@ -134,12 +148,12 @@ def test_every_set_is_heard_by_every_encoder(heard: Path, at: At) -> None:
 
 def test_features_are_those_of_the_encoder_alone(heard: Path, at: At) -> None:
     context = at(heard, "features")
-    ears = open_ears(hearing_of(CONFIG, context=context), root=heard, device=torch.device("cpu"))
+    tagger = heard / "shared_data" / "foundations" / "mini" / "tagger"
     store = open_store(context.path("data", "features"), ("esc50",), ("ast", "tags"))
     dataset = heard / "shared_data" / "datasets" / "mini" / "esc50"
     batches = list(dataset_batches(dataset, "test", RATE, 3))
     assert [ids for ids, _ in batches] == [["test0", "test1", "test2"], ["test3"]]
-    alone = encode_long(ears.ast, [batches[0][1][1]], ears.fbank)
+    alone = encode_long(load_ast(tagger, taps=(3, 1, 2)), [batches[0][1][1]], read_fbank(tagger))
     found = store.read("ast", ["esc50:test1"]).values[0]
     assert found.shape[1] == int(alone.mask.sum()) == 4
     for layer in range(3):
@@ -150,26 +164,85 @@ def test_features_are_those_of_the_encoder_alone(heard: Path, at: At) -> None:
 
 
 def test_long_audio_may_be_refused_but_is_not_cut(heard: Path, at: At) -> None:
-    import dataclasses
-
-    refuse = dataclasses.replace(CONFIG, long_audio="refuse")
+    refuse = replace(CONFIGS["ast"], options={"taps": [3], "long_audio": "refuse"})
     with pytest.raises(ValueError, match="train2"):
-        features(refuse, context=at(heard, "features"))
+        features(refuse, context=at(heard, "features", "refusing"))
+
+
+def test_what_is_unchanged_is_not_heard_again(
+    heard: Path, at: At, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(heard, tmp_path, dirs_exist_ok=True)
+    context = at(tmp_path, "features", "clap")
+    out = context.path("data", "features", "clap")
+
+    def kept(config: Config, **how: str) -> set[str]:
+        capsys.readouterr()
+        features(config, context=context, **how)
+        said = capsys.readouterr().out.splitlines()
+        assert {path.name for path in out.iterdir() if path.is_dir()} == {
+            line.partition(":")[0] for line in said if "removed" not in line
+        }
+        return {line.removesuffix(": kept") for line in said if line.endswith(": kept")}
+
+    config = CONFIGS["clap"]
+    every = {"scenes", "esc50_train", "esc50"}
+    assert kept(config) == every
+    assert kept(replace(config, train_sets=())) == {"scenes", "esc50"}
+    assert kept(config) == {"scenes", "esc50"}  # esc50_train alone is heard
+    assert kept(replace(config, options={"variant": "compa_clap", "seed": 1})) == set()
+    assert read_record(out).options == {"variant": "compa_clap", "seed": 1}
+    assert kept(config) == set()
+    assert kept(config, code="another") == set()
+    assert kept(config, code="another") == every
+    dataset = tmp_path / "shared_data" / "datasets" / "mini" / "esc50"
+    info = json.loads((dataset / "info.json").read_text())
+    info["sha256"] |= {name: "0" * 64 for name in info["sha256"] if name.startswith("train-")}
+    (dataset / "info.json").write_text(json.dumps(info))
+    assert kept(config, code="another") == {"scenes", "esc50"}
+    scenes = context.path("data", "scenes.jsonl")
+    scenes.write_text("".join(scenes.read_text().splitlines(keepends=True)[:3]))
+    assert kept(config, code="another") == {"esc50_train", "esc50"}
+
+
+def test_a_run_that_was_stopped_leaves_no_mixture(heard: Path, at: At, tmp_path: Path) -> None:
+    """Where another encoder has heard some of the sets, nobody may read them beside the others."""
+    shutil.copytree(heard, tmp_path, dirs_exist_ok=True)
+    context = at(tmp_path, "features", "ast")
+    other = replace(CONFIGS["ast"], options={"taps": [3, 2], "long_audio": "refuse"})
+    with pytest.raises(ValueError, match="train2"):
+        features(other, context=context)
+    out = context.path("data", "features", "ast")
+    with pytest.raises(EncoderError, match="stage `features ast`"):
+        read_record(out)
+    assert not list(out.glob(".*"))
+    features(replace(other, options={"taps": [3, 2]}), context=context)
+    assert (
+        open_store(out.parent, ("scenes", "esc50"), ("ast",)).read("ast", ["esc50:test0"]).values.shape[1]
+        == 2
+    )
+
+
+def test_an_encoder_has_one_place(heard: Path) -> None:
+    wrong: tuple[dict[str, Any], ...] = ({}, {"foundation": "tagger", "checkpoints": "compa"})
+    for places in wrong:
+        with pytest.raises(ValueError, match="either foundation or checkpoints"):
+            Config(kind="ast", **SETS, **places)
 
 
 def test_a_foundation_that_is_not_there_names_its_stage(heard: Path, at: At, tmp_path: Path) -> None:
     with pytest.raises(FoundationMissingError, match=r"shared_data\.tagger"):
-        features(CONFIG, context=at(tmp_path, "features"))
+        features(CONFIGS["tags"], context=at(tmp_path, "features", "tags"))
 
 
-def test_a_bank_of_another_rate_is_refused(heard: Path, at: At, tmp_path: Path, bank: Bank) -> None:
+def test_a_bank_of_a_lower_rate_is_refused(heard: Path, at: At, tmp_path: Path, bank: Bank) -> None:
     for name in ("foundations", "datasets"):
         (tmp_path / "shared_data").mkdir(exist_ok=True)
         (tmp_path / "shared_data" / name).symlink_to(heard / "shared_data" / name)
     (tmp_path / "projects").symlink_to(heard / "projects")
     write_bank(bank, tmp_path / "shared_data" / "bank" / "mini")
-    with pytest.raises(ValueError, match="8000 Hz, the encoders hear 16000 Hz"):
-        features(CONFIG, context=at(tmp_path, "features"))
+    with pytest.raises(ValueError, match="8000 Hz, the encoder hears 16000 Hz"):
+        features(CONFIGS["ast"], context=at(tmp_path, "features", "ast"))
 
 
 def test_a_clap_scores_every_class(heard: Path, at: At, shape: Shape, tokenizer: Tokenizer) -> None:

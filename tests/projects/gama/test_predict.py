@@ -15,8 +15,10 @@ import torch
 from core.adapters.prefix_lm import AdapterMismatch, AudioPrefixLM, Sampling, save_trained
 from core.audio_lm.artefact import write_artefact
 from core.audio_lm.batches import Hints, MixError
-from core.audio_lm.features import Store, write_truth
-from core.audio_lm.model import Bridge, Row, load_language_model, make_model
+from core.audio_lm.branches import Bridge
+from core.audio_lm.features import Store
+from core.audio_lm.model import Architecture, load_language_model, make_model
+from core.run.files import write_json
 from core.run.stage import Context
 from projects.gama import predict
 from projects.gama.predict import Config, read_questions, swapped
@@ -37,7 +39,7 @@ def rows(fresh: Path, bridge: Bridge, at: At, tmp_path_factory: pytest.TempPathF
     shutil.rmtree(root / "projects" / "gama" / "checkpoints", ignore_errors=True)
     context = at(root, "predict")
     for name, soft in (("heard", False), ("hinted", True)):
-        row = Row(branches=("qformer", "window_qformer"), bridge=bridge, soft_prompt=soft)
+        row = Architecture(branches=("qformer", "window_qformer"), bridge=bridge, soft_prompt=soft)
         for seed in (0, 1):
             torch.manual_seed(seed)
             lm, tokenizer = load_language_model(
@@ -148,7 +150,7 @@ def test_hints_belong_to_rows_with_a_soft_prompt(rows: Path, at: At) -> None:
     with pytest.raises(MixError, match="no true tags"):
         answers(rows, at, "x", checkpoint="hinted", hints=Hints(source="gold"))
     features = at(rows, "predict").path("data", "features")
-    write_truth(features / "sounds", {f"so{i}": ["siren"] for i in range(6)})
+    write_json(features / "tags" / "sounds" / "truth.json", {f"so{i}": ["siren"] for i in range(6)})
     true = answers(rows, at, "true", checkpoint="hinted", hints=Hints(source="gold"))
     assert true not in (made, none)
 
@@ -164,7 +166,7 @@ def test_what_is_missing_names_the_stage(rows: Path, at: At, tmp_path: Path) -> 
     shutil.copytree(at(rows, "predict").path("checkpoints", "heard"), folder)
     for path in folder.glob("*/artefact.json"):
         held = json.loads(path.read_text())
-        held["row"]["bridge"]["lora_alpha"] = 4.0
+        held["architecture"]["bridge"]["lora_alpha"] = 4.0
         path.write_text(json.dumps(held))
     with pytest.raises(AdapterMismatch, match="another configuration"):
         answers(rows, at, "x", checkpoint="other")

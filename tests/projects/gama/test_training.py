@@ -19,8 +19,9 @@ from core.adapters.prefix_lm import AdapterMismatch, ContextTooLong
 from core.audio_lm import phases
 from core.audio_lm.artefact import read_artefact
 from core.audio_lm.batches import Hints, MixError, read_mix
+from core.audio_lm.branches import Bridge, make_branch
 from core.audio_lm.features import open_store
-from core.audio_lm.model import Bridge, Row, load_language_model, make_branch, make_model
+from core.audio_lm.model import Architecture, load_language_model, make_model
 from core.audio_lm.phases import Phase, load_parent, steps_of
 from core.run.stage import Context
 from core.train.checkpoints import load_model
@@ -121,7 +122,7 @@ def test_pretraining_starts_from_the_text_tower_and_feeds_the_language_model(
     bridged, spoken = (load_file(out / f"{stage}.safetensors") for stage in ("bridging", "generative"))
     assert any(name.startswith("text.") for name in bridged)
     assert not any(".text." in name for name in spoken)
-    branch = make_branch("qformer", bridge, widths=WIDTHS, out_width=16, qformer=None)
+    branch = make_branch("qformer", bridge, widths=WIDTHS, out_width=16)
     assert not load_model(branch, out / "generative.safetensors")
     moved = [
         name
@@ -193,13 +194,13 @@ def test_tuning_continues_its_parent_and_trains_lora_and_the_soft_prompt(trained
     assert changed(parent, tuned) == {"lora"}
     lm, _ = load_language_model(trained / "shared_data" / "foundations" / "mini" / "language_model")
     assert not torch.allclose(vector, lm.get_input_embeddings().weight.mean(dim=0))
-    assert read_artefact(folder(trained, "gama_it")).row.soft_prompt
+    assert read_artefact(folder(trained, "gama_it")).architecture.soft_prompt
     tune.tune(
         tune.Config(parent="gama", phases={"tuning": TUNING}, sets=("scenes",)),
         context=at(trained, "tune", "it_wo_soft_prompt"),
     )
     assert set(weights(trained, "it_wo_soft_prompt")) == set(parent)
-    assert not read_artefact(folder(trained, "it_wo_soft_prompt")).row.soft_prompt
+    assert not read_artefact(folder(trained, "it_wo_soft_prompt")).architecture.soft_prompt
 
 
 def test_a_row_without_audio_skips_the_phase_that_trains_projectors(
@@ -277,7 +278,7 @@ def test_a_finished_row_is_left_alone_and_another_one_starts_anew(
 
 def test_weights_of_another_configuration_are_refused(trained: Path, bridge: Bridge) -> None:
     lm, tokenizer = load_language_model(trained / "shared_data" / "foundations" / "mini" / "language_model")
-    row = Row(branches=("qformer", "aggregator"), bridge=bridge, soft_prompt=True)
+    row = Architecture(branches=("qformer", "aggregator"), bridge=bridge, soft_prompt=True)
     model = make_model(row, widths=WIDTHS, lm=lm, tokenizer=tokenizer)
     path = folder(trained, "gama")
     before = {name: value.clone() for name, value in model.named_parameters()}
@@ -310,7 +311,7 @@ def test_a_checkpoint_of_another_configuration_is_not_continued(
             train.train(curriculum(bridge, "clap"), context=at(trained, "train", "half"))
     shutil.copytree(folder(trained, "half") / "stage1", tmp_path / "stage1")
     lm, tokenizer = load_language_model(trained / "shared_data" / "foundations" / "mini" / "language_model")
-    other = Row(branches=("ast_linear",), bridge=bridge, soft_prompt=False)
+    other = Architecture(branches=("ast_linear",), bridge=bridge, soft_prompt=False)
     model = make_model(other, widths=WIDTHS, lm=lm, tokenizer=tokenizer)
     with pytest.raises(ValueError, match="made by another configuration"):
         phases.run_phase(
@@ -347,6 +348,6 @@ def test_epochs_count_items_of_all_batches() -> None:
 
 
 def test_artefact_json_says_what_was_trained(trained: Path, bridge: Bridge) -> None:
-    raw = json.loads((folder(trained, "gama") / "artefact.json").read_text())["row"]
+    raw = json.loads((folder(trained, "gama") / "artefact.json").read_text())["architecture"]
     assert raw["branches"] == ["qformer", "aggregator"]
-    assert read_artefact(folder(trained, "gama")).row.bridge == bridge
+    assert read_artefact(folder(trained, "gama")).architecture.bridge == bridge

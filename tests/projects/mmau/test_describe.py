@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from core.adapters.prefix_lm import Features
 from core.audio.read import AudioErrors, write_flac
+from core.audio_lm.encoders import Encoder
 from core.data.choices import MMAU
 from core.data.parquet import write_absent, write_dataset
 from core.language.client import Audio, Message, Options, Reply, ReplyError, Text
@@ -80,18 +81,15 @@ def written(context: Context) -> list[dict[str, str]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-@dataclass
-class FakeEars:
-    """Tags by the order of the clips; the sample rate of the real ones."""
+def tagger(logits: torch.Tensor) -> tuple[Encoder]:
+    """Tags by the order of the clips."""
 
-    logits: torch.Tensor
-    labels: list[str] = field(default_factory=lambda: LABELS)
-    sample_rate: int = 16000
-
-    def listen(self, waves: Sequence[np.ndarray], ids: Sequence[str]) -> dict[str, Any]:
+    def listen(waves: Sequence[np.ndarray], ids: Sequence[str]) -> Features:
         assert all(wave.dtype == np.float32 for wave in waves)
         assert len(waves) == len(ids)
-        return {"tags": SimpleNamespace(values=self.logits[: len(waves), None])}
+        return Features(logits[: len(waves), None], torch.ones(len(waves), 1, dtype=torch.bool))
+
+    return (Encoder("tags", 16000, listen, (), tuple(LABELS)),)
 
 
 NAMES = {
@@ -100,6 +98,8 @@ NAMES = {
     "flute": Named("music", ("a flute playing", "the playing of a flute", "a flute plays")),
     "trumpet": Named("music", ("a trumpet playing", "the playing of a trumpet", "a trumpet plays")),
 }
+
+
 LOGITS = torch.tensor([[-9.0, -9, 3, 4, -9], [3, 2, -9, -9, -9], [-9, -9, -3, -9, -9]])
 
 
@@ -111,7 +111,7 @@ def hearer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def opened(folder: Path, *, root: Path, names: Any, captions: bool) -> Hearer:
         model = SimpleNamespace(answer=answer) if captions else None
-        return Hearer(FakeEars(LOGITS), model, NAMES)  # type: ignore[arg-type]
+        return Hearer(tagger(LOGITS), model, NAMES)  # type: ignore[arg-type]
 
     monkeypatch.setattr(hear, "open_hearer", opened)
 
@@ -239,7 +239,7 @@ def test_a_model_that_hears_is_asked_by_domain(tmp_path: Path, capsys: pytest.Ca
 
 def test_tags_by_threshold_and_limit() -> None:
     found = notice(
-        Hearer(FakeEars(LOGITS), None, NAMES),  # type: ignore[arg-type]
+        Hearer(tagger(LOGITS), None, NAMES),  # type: ignore[arg-type]
         [np.zeros(4, np.float32)] * 3,
         ["a", "b", "c"],
         threshold=0.9,

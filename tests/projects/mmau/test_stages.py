@@ -22,8 +22,8 @@ from core.answering.local_models import audio_lm_answer
 from core.answering.question import Question, make_prompt
 from core.answering.records import Record, line_of, read_predictions
 from core.audio_lm.artefact import open_audio_lm, write_artefact
-from core.audio_lm.features import open_store
-from core.audio_lm.model import Bridge, Row, load_language_model, make_model
+from core.audio_lm.branches import Bridge
+from core.audio_lm.model import Architecture, load_language_model, make_model
 from core.data.choices import MMAU, MMAU_PRO
 from core.data.instructions import read_instructions
 from core.data.parquet import read_dataset, read_info, write_absent, write_dataset
@@ -415,7 +415,7 @@ def reading(asked: Path, fresh: Path, bridge: Bridge, tmp_path_factory: pytest.T
     words.save_pretrained(language_model)
     record_trained(language_model, root=root, name="language_model", revision="test", licence="none")
     torch.manual_seed(1)
-    row = Row(branches=(), bridge=bridge, soft_prompt=False)
+    row = Architecture(branches=(), bridge=bridge, soft_prompt=False)
     lm, tokenizer = load_language_model(language_model)
     model = make_model(row, widths={}, lm=lm, tokenizer=tokenizer)
     for value in model.parameters():
@@ -743,7 +743,9 @@ def test_outputs_of_the_answer_stage_are_scored(root: Path) -> None:
 
 
 def test_a_profile_without_a_row_trains_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    composing.compose(composing.Config(), context=at(root, "compose"))
+    composing.compose(
+        composing.Config(without="this profile trains no row of its own"), context=at(root, "compose")
+    )
     context = at(root, "train", "reader")
     data, folder = context.path("data", "training"), context.path("checkpoints", "reader")
     assert files(data) == {"not_run.txt": b"this profile trains no row of its own\n"}
@@ -768,8 +770,6 @@ def test_a_reader_from_the_bank_to_the_tables(
     exams.exams(few, context=at(root, "exams", "mmau", paper="shared_data"))
     truths.gold(replace(GOLD, splits={"mmau": "test-mini"}), context=at(root, "gold"))
 
-    beside = root / "projects" / "gama" / "checkpoints" / "mini" / "gama_it" / "seed0"
-    write_artefact(beside, made_up_artefact(root, Row(branches=("clap",), bridge=bridge, soft_prompt=True)))
     config = load(composing.Config, path=CONF / "mini.yaml", stage="compose")
     reading_.reading(reading_.Config(told=2), context=at(root, "reading", paper="shared_data"))
     composing.compose(replace(config, untold=0.3), context=at(root, "compose"))
@@ -777,8 +777,7 @@ def test_a_reader_from_the_bank_to_the_tables(
     items = read_instructions(data / "instructions" / "reading.json")
     built, _ = makers()
     assert {skill: sum(one.task == skill for one in items) for skill in built} == dict.fromkeys(built, 2)
-    store = open_store(data / "features", (composing.TOLD,), ["tags"])
-    assert [one.audio_id for one in items] == list(store.place)
+    assert len({one.audio_id for one in items}) == len(items)
     assert not any("Options:" in one.instruction for one in items)
     untold = [one for one in items if one.instruction.startswith(with_description("", ""))]
     assert 0.1 < len(untold) / len(items) < 0.5
@@ -795,7 +794,7 @@ def test_a_reader_from_the_bank_to_the_tables(
     folder = context.path("checkpoints", "learnt", "seed0")
     trained = files(folder)
     model = open_audio_lm(folder, root=root)
-    assert model.artefact.row.branches == ()
+    assert model.artefact.architecture.branches == ()
     updates = [value for name, value in model.model.named_parameters() if "lora_B" in name]
     assert updates
     assert all(value.abs().max() > 0 for value in updates)
