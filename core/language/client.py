@@ -1,7 +1,7 @@
 """A language model as one call: messages in; text, tokens and cost out. Also: many calls at a time, and sums.
 
-Whatever answers is a `Chat`: core.language.http over the network, core.language.local on this machine,
-core.language.cache around either. Messages may carry audio for models that hear.
+Whatever answers is a `Chat`: core.language.http over the network, core.language.cache around it. Messages
+may carry audio for models that hear.
 """
 
 from __future__ import annotations

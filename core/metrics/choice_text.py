@@ -58,9 +58,9 @@ _LEAD = (
     r"clearly|finally|it is|it's|it was|its|this is|that is|that's|they are|these are|there is|there are|"
     r"is|the|but|just|both|either|correct|right"
 )
-# possessive: an output may say the same words a thousand times
-_LEADS = re.compile(rf"(?:\b(?:{_LEAD})\b|[^\w])++", re.IGNORECASE)
-_LEADS_ARTICLES = re.compile(rf"(?:\b(?:{_LEAD}|an?)\b|[^\w])++", re.IGNORECASE)
+# Atomic, since an output may say the same words a thousand times. (`(...)++` matches too much before 3.11.5.)
+_LEADS = re.compile(rf"(?>(?:\b(?:{_LEAD})\b|[^\w])+)", re.IGNORECASE)
+_LEADS_ARTICLES = re.compile(rf"(?>(?:\b(?:{_LEAD}|an?)\b|[^\w])+)", re.IGNORECASE)
 _LIST = re.compile(
     r"[\s,;/|&+.:\-\"'()\[\]•、，。]*"
     r"(?:\b(?:and|or|nor|then|also|both|either|as well as|but also|vs|versus)\b[\s,.]*|和|或|与|及)*"
