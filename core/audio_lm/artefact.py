@@ -10,10 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from core.adapters.prefix_lm import (
     AdapterMismatch,
@@ -28,6 +27,9 @@ from core.audio_lm.batches import Hints, prompts
 from core.audio_lm.ears import Ears, Hearing, hearing_of, open_ears
 from core.audio_lm.model import Bridge, Row, load_language_model, make_model, of_branches
 from core.run.files import write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 ARTEFACT = "artefact.json"
 

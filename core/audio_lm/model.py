@@ -17,12 +17,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from core.adapters.aggregator import MultiLayerAggregator, Wiring
 from core.adapters.lora import add_lora
@@ -32,6 +31,9 @@ from core.adapters.qformer import AudioQFormer, QFormerShape
 from core.adapters.soft_prompt import SoftPrompt, ensure_hint_token
 from core.audio_lm.store import Store
 from core.train.checkpoints import load_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BranchName = Literal[
     "qformer", "aggregator", "last_layer", "clap", "ast_linear", "clap_prefix", "listener", "window_qformer"
@@ -222,6 +224,8 @@ def load_language_model(
     folder: Path, *, dtype: str = "float32"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model and its tokenizer, with `<hint>` as a token of its own; nothing is fetched."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

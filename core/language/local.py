@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.language.client import Audio, EndpointError, Message, Options, Reply, ReplyError, Text, Usage
 
@@ -43,6 +42,8 @@ class LocalChat:
     ) -> None:
         if not (folder / "config.json").is_file():
             raise EndpointError(f"{folder} holds no language model (no config.json); make or fetch it first")
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="left")
         if template is not None:
             self._tokenizer.chat_template = template

@@ -138,8 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("name a paper, or --index")
     try:
         for key in options.papers:
-            for path in write_paper_tables(options.root, key):
-                print(path)
+            files = write_paper_tables(options.root, key)
+            print(f"{key}: {len(files)} files of tables and claims in paper_tables/{key}")
         if options.index:
             print(write_index(options.root))
     except (PaperError, CellError, OSError) as error:

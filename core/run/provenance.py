@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from core.place import locked_stages
+
 
 def git_state(root: Path) -> dict[str, str]:
     """Return {"git.commit": hash, "git.dirty": "true"|"false"}; "unknown" without git or a repository."""
@@ -67,7 +69,7 @@ def _data_deps(root: Path, module: str, profile: str, variant: str | None) -> se
 def _locked_outputs(root: Path) -> dict[str, str]:
     outputs: dict[str, str] = {}
     for lock in [root / "dvc.lock", root / "shared_data" / "dvc.lock", *root.glob("projects/*/dvc.lock")]:
-        for stage in (_yaml(lock).get("stages") or {}).values():
+        for stage in locked_stages(lock).values():
             for out in stage.get("outs") or []:
                 outputs[out["path"]] = str(out.get("md5", ""))
     return outputs

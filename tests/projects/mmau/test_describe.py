@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from core.audio.read import AudioErrors, write_flac
-from core.data.choices import MMAU
 from core.data.parquet import write_absent, write_dataset
+from core.data.schema import MMAU
 from core.language.client import Audio, Message, Options, Reply, ReplyError, Text
 from core.run import tracking
 from core.run.stage import Context
