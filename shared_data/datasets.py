@@ -35,7 +35,8 @@ from core.data.imports import (
     vocalsound,
 )
 from core.data.parquet import write_absent, write_dataset
-from core.data.schema import SCHEMAS, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import SCHEMAS
 from core.run.stage import Context, progress
 from core.scenes import captions, comparisons
 from core.scenes.bank import Bank, read_bank

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from core.data.cards_exams import EXAM_CARDS
-from core.data.choices import EXAMS, SKILLS, TASKS, checked, mmau_pro_problems, mmau_problems, stored_split
+from core.data.choices import SKILLS, TASKS, checked, mmau_pro_problems, mmau_problems, stored_split
 from core.data.doctor import wrong_files
 from core.data.imports import mmau, mmau_pro
 from core.data.parquet import write_absent, write_dataset
-from core.data.schema import DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import EXAMS
 from core.run.files import write_text_atomic
 from core.run.stage import Context, progress
 from core.scenes.bank import read_bank

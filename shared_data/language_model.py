@@ -11,10 +11,9 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from core.foundations.language_model import (
     LmShape,
@@ -35,6 +34,9 @@ from core.scenes.draw import voice_attributes
 from core.train.loop import fit
 from core.train.optimisation import TrainingOptions
 from shared_data.world.datasets.text import corpus
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 CONTEXT = "Sounds:"  # how a text begins whose question is answered from its first line
 LICENCE = "Apache-2.0"

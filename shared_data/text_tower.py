@@ -11,9 +11,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-from transformers import BertModel, PreTrainedTokenizerFast
+from typing import TYPE_CHECKING, Any
 
 from core.foundations.public import card_of, record_trained, resolve
 from core.foundations.text_tower import (
@@ -34,6 +32,9 @@ from core.scenes.draw import voice_attributes
 from core.train.loop import fit
 from core.train.optimisation import TrainingOptions
 from shared_data.world.datasets.text import corpus, paraphrases
+
+if TYPE_CHECKING:
+    from transformers import BertModel, PreTrainedTokenizerFast
 
 LICENCE = "Apache-2.0"
 TRAINING = "training"  # the folder that a killed run resumes from

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import BertConfig
 
 from core.adapters.qformer import AudioQFormer, QFormerShape
 
@@ -133,6 +132,8 @@ def _tower_name(name: str) -> str:
 
 
 def _tower_config(folder: Path) -> dict[str, Any]:
+    from transformers import BertConfig
+
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no text tower in {folder}: config.json and model.safetensors belong there")
     config: dict[str, Any] = json.loads((folder / "config.json").read_text())

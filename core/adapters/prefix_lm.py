@@ -14,16 +14,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from core.run.files import write_bytes_atomic
 from core.train.checkpoints import describe_differences
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 IGNORED = -100  # a label without loss
 SHOWN = 8  # names that a message lists
@@ -242,6 +244,8 @@ class AudioPrefixLM(nn.Module):
         self._check_length(packed.shape[1], max_new_tokens)
         ends = _end_tokens(self.lm)
         pad = self.lm.config.pad_token_id
+        from transformers import GenerationConfig
+
         options = GenerationConfig(
             max_new_tokens=max_new_tokens,
             do_sample=sample is not None,

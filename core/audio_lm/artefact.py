@@ -11,10 +11,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from core.adapters.prefix_lm import (
     AdapterMismatch,
@@ -39,6 +38,9 @@ from core.audio_lm.encoders import (
 )
 from core.audio_lm.model import Architecture, load_language_model, make_model
 from core.run.files import write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 ARTEFACT = "artefact.json"
 

@@ -275,7 +275,7 @@ def _recorded(root: Path) -> Finding:
 
 def _manifest_finding(finding: _Finder, card: Card, folder: Path) -> Finding:
     from core.data.manifest import read_manifest
-    from core.data.schema import DatasetError
+    from core.data.problems import DatasetError
 
     path = _first(folder, card.files[0].path)
     assert path is not None

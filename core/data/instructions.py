@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.schema import DatasetError, some
+from core.data.problems import DatasetError, some
 from core.run.files import write_json, write_text_atomic
 
 KEYS = ("audio_id", "instruction", "input", "dataset", "task", "output")

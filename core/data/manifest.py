@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.data.schema import DatasetError, describe, some
+from core.data.problems import DatasetError, describe, some
 
 COLUMNS = ("id", "source_dataset", "youtube_id", "start", "end", "path", "caption")
 OPTIONAL = ("clips", "sha256")

@@ -5,17 +5,21 @@ Flan-T5-large) or `ClapTextModel` (RoBERTa, LAION-CLAP). Small configurations of
 the embedded profile trains.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import ClapAudioConfig, ClapAudioModel, ClapConfig, ClapTextModel, T5Config, T5EncoderModel
+
+if TYPE_CHECKING:
+    from transformers import ClapAudioConfig, ClapAudioModel, ClapTextModel, T5EncoderModel
 
 Pooling = Literal["padded", "valid", "pooler"]
 
@@ -106,7 +110,7 @@ class Clap(nn.Module):
         self.pooling = pooling
         self.text_positions = None if text_positions is None else nn.Parameter(text_positions)
         audio_width = int(audio.config.patch_embeds_hidden_size * 2 ** (len(audio.config.depths) - 1))
-        text_width = text.config.d_model if isinstance(text, T5EncoderModel) else text.config.hidden_size
+        text_width = text.config.d_model if text.config.model_type == "t5" else text.config.hidden_size
         self.audio_head = _head(audio_width, joint_dim)
         self.text_head = _head(text_width, joint_dim)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
@@ -179,6 +183,8 @@ def build_clap(
             f"{audio.num_mel_bins} and its grid of {grid} patches must halve {len(audio.depths) - 1} times; "
             "change spec_size or depths."
         )
+    from transformers import ClapAudioModel, T5Config, T5EncoderModel
+
     audio_model = ClapAudioModel(_audio_config(audio))
     text_fields = {k: v for k, v in asdict(text).items() if k not in ("max_tokens", "position_std")}
     text_model = T5EncoderModel(
@@ -227,6 +233,8 @@ def load_laion(folder: Path) -> Clap:
         raise FileNotFoundError(
             f"No LAION-CLAP in {folder}: put config.json and model.safetensors of the Hub there."
         )
+    from transformers import ClapAudioModel, ClapConfig, ClapTextModel
+
     config = ClapConfig(**json.loads((folder / "config.json").read_text()))
     if config.projection_hidden_act != "relu":
         raise WeightsError(
@@ -348,6 +356,8 @@ def load_strict(
 def _audio_config(tower: AudioTower) -> ClapAudioConfig:
     fields = {k: v for k, v in asdict(tower).items() if k not in ("position_std", "patch_norm")}
     fields |= {k: list(fields[k]) for k in ("patch_stride", "depths", "num_attention_heads")}
+    from transformers import ClapAudioConfig
+
     return ClapAudioConfig(
         **fields,
         hidden_size=tower.width,

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from core.run.strict_yaml import ConfigError, check, is_key, nearest, read
 
@@ -226,7 +226,7 @@ def named_columns(raw: object, groups: Mapping[str, Sequence[str]], *, where: st
     return list(groups[raw])
 
 
-def _with_rows(table: object, tables: Mapping[str, object], *, where: str) -> object:
+def _with_rows(table: Any, tables: Mapping[str, Any], *, where: str) -> Any:
     """A table as parsed, with the rows that `rows_from` takes from another: all that show a model."""
     if not isinstance(table, Mapping) or "rows_from" not in table:
         return table
@@ -243,7 +243,7 @@ def _with_rows(table: object, tables: Mapping[str, object], *, where: str) -> ob
     return {**{key: value for key, value in table.items() if key != "rows_from"}, "rows": kept}
 
 
-def _with_groups(raw: object, *, where: str) -> object:
+def _with_groups(raw: Any, *, where: str) -> Any:
     """paper.yaml as parsed, with the groups of columns that `average_of` names written out. Raises
     PaperError."""
     if not isinstance(raw, Mapping) or not isinstance(raw.get("tables"), Mapping):

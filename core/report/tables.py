@@ -74,7 +74,8 @@ def age_note(key: str) -> str:
     if not old:
         return ""
     names = ", ".join(f"`{profile}`" for profile in old)
-    return f"The numbers of profile {names} are older than the code; `nox -s fresh` says which stages changed since."
+    told = "`nox -s fresh` says which stages changed since."
+    return f"The numbers of profile {names} are older than the code; {told}"
 
 
 def wrong_note(key: str) -> str:
@@ -170,10 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--out takes the pages of one paper")
     try:
         for key in options.papers:
-            for path in write_paper_tables(
-                options.root, key, note=options.note or age_note(key), out=options.out
-            ):
-                print(path)
+            note = options.note or age_note(key)
+            files = write_paper_tables(options.root, key, note=note, out=options.out)
+            print(f"{key}: {len(files)} files of tables and claims in {options.out or f'paper_tables/{key}'}")
         if options.index:
             print(write_index(options.root))
     except (PaperError, CellError, OSError) as error:

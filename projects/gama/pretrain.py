@@ -13,11 +13,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from core.adapters.bert_start import copy_text_tower
 from core.adapters.prefix_lm import AudioPrefixLM
@@ -34,6 +33,9 @@ from core.run.stage import Context, seed_all
 from core.train.checkpoints import load_model, save_model
 from core.train.loop import fit
 from core.train.optimisation import TrainingOptions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def pretrain(config: Config, *, context: Context) -> None:
     folder = context.path("data", "instructions")
     mix = read_mix(folder, {"captions": 1.0}, known=store.knows)
     tower = foundation_path(context.root, context.profile, "text_tower")
+    from transformers import AutoTokenizer
+
     words = AutoTokenizer.from_pretrained(tower, local_files_only=True)
     shape = replace(config.shape, feature_size=store.widths()["ast"], vocab_size=len(words))
     out = context.path("checkpoints", "pretrain")

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.choices import EXAMS, stored_split
+from core.data.choices import stored_split
 from core.data.parquet import INFO, read_dataset, read_info, why_absent
+from core.data.schema import EXAMS
 from core.run.files import write_json, write_text_atomic
 from core.run.stage import Context
 

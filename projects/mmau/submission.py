@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.answering.records import Record
-from core.data.schema import describe, some
+from core.data.problems import describe, some
 from core.metrics.choice import NONE, Rule, correct_official_2025, score_votes
 
 Write = Literal["option", "raw"]

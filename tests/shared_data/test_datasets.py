@@ -12,7 +12,8 @@ import soundfile
 from core.data.contamination import ContaminationError, check_contamination
 from core.data.manifest import manifest_of
 from core.data.parquet import read_dataset, read_info
-from core.data.schema import SCHEMAS, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import SCHEMAS
 from core.run import tracking
 from core.run.config import ConfigError, load
 from core.run.stage import Context

@@ -20,7 +20,8 @@ from core.data.imports.layout import (
     with_audio,
     youtube_clip,
 )
-from core.data.schema import CAPTIONED, DatasetError, some
+from core.data.problems import DatasetError, some
+from core.data.schema import CAPTIONED
 
 FEATURES = CAPTIONED
 CSVS = {"train": "train.csv", "valid": "val.csv", "test": "test.csv"}

@@ -20,7 +20,8 @@ from core.data.imports.layout import (
     youtube_clip,
 )
 from core.data.imports.plain import one_of, read_list
-from core.data.schema import MULTILABEL, DatasetError, some
+from core.data.problems import DatasetError, some
+from core.data.schema import MULTILABEL
 
 FEATURES = MULTILABEL
 PARTS = {"train": "balanced_train", "test": "eval"}

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from core.data.imports.layout import Entry, read_csv, require_unique, with_audio
-from core.data.schema import CAPTIONED, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import CAPTIONED
 
 FEATURES = CAPTIONED
 PARTS = {"train": "development", "valid": "validation", "test": "evaluation"}

@@ -13,7 +13,8 @@ from typing import Any
 
 from core.data.imports.layout import Entry, log, read_csv, with_audio
 from core.data.imports.plain import one_of
-from core.data.schema import QUESTIONS, some
+from core.data.problems import some
+from core.data.schema import QUESTIONS
 
 FEATURES = QUESTIONS
 PARTS = {"train": "train", "valid": "val", "test": "test"}

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from core.data.imports.layout import Entry, log, read_csv, require_unique, with_audio
-from core.data.schema import COMPARISON, DatasetError, some
+from core.data.problems import DatasetError, some
+from core.data.schema import COMPARISON
 
 FEATURES = COMPARISON
 _Instance = tuple[list[str], list[str], list[str]]  # captions, files, provenance

@@ -22,7 +22,8 @@ from core.data.instructions import (
     read_audio_instructions,
     read_instructions,
 )
-from core.data.schema import INSTRUCTED, some
+from core.data.problems import some
+from core.data.schema import INSTRUCTED
 
 FEATURES = INSTRUCTED
 FILES = {"train": "CompA-R.json", "test": "CompA-R-test.json"}

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from core.data.imports.layout import Entry, read_csv, require_unique, with_audio
-from core.data.schema import MULTILABEL, DatasetError, some
+from core.data.problems import DatasetError, some
+from core.data.schema import MULTILABEL
 
 FEATURES = MULTILABEL
 PARTS = {"train": ("dev", "train"), "valid": ("dev", "val"), "test": ("eval", None)}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from core.audio.read import AudioError, read_audio, write_flac
-from core.data.schema import DatasetError, duplicates, some
+from core.data.problems import DatasetError, duplicates, some
 
 log = logging.getLogger(__name__)
 

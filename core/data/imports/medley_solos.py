@@ -9,7 +9,8 @@ from typing import Any
 
 from core.data.imports.layout import Entry, read_csv, require_unique, with_audio
 from core.data.imports.plain import one_of
-from core.data.schema import CLASSIFIED, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import CLASSIFIED
 
 FEATURES = CLASSIFIED
 PARTS = {"train": "training", "valid": "validation", "test": "test"}

@@ -14,7 +14,8 @@ from typing import Any
 from core.data.imports.layout import Entry, with_audio
 from core.data.imports.plain import one_of
 from core.data.instructions import group_by_audio, read_instructions
-from core.data.schema import INSTRUCTED, DatasetError, some
+from core.data.problems import DatasetError, some
+from core.data.schema import INSTRUCTED
 
 FEATURES = INSTRUCTED
 FILES = {

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.data.schema import DatasetError, some
+from core.data.problems import DatasetError, some
 
 
 def read_list(

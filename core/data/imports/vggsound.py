@@ -18,7 +18,8 @@ from core.data.imports.layout import (
     with_audio,
     youtube_clip,
 )
-from core.data.schema import CLASSIFIED, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import CLASSIFIED
 
 FEATURES = CLASSIFIED
 _COLUMNS = ("youtube_id", "start", "label", "split")

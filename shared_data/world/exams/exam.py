@@ -123,7 +123,7 @@ def rows(
     split: Literal["train", "test-mini", "test"],
     shares: Sequence[float] = SHARES,
 ) -> Iterator[tuple[dict[str, Any], str]]:
-    """Rendered items: a row of `core.data.choices.MMAU` (audio as FLAC bytes) and its facts in words.
+    """Rendered items: a row of `core.data.schema.MMAU` (audio as FLAC bytes) and its facts in words.
 
     Ids are made of the item's content and the split. Raises ItemError where the split's world is another
     one, or a sound breaks the rules of `shared_data.world.exams.item.check_sound`.
@@ -135,7 +135,7 @@ def rows(
 
 
 def row(draft: Draft, *, sample_rate: int, split: str) -> dict[str, Any]:
-    """Render one draft to a row of `core.data.choices.MMAU`."""
+    """Render one draft to a row of `core.data.schema.MMAU`."""
     name = item_id(draft, split=split)
     sound = check_sound(
         draft.sound(sample_rate), sample_rate=sample_rate, what=f"{draft.skill} ({draft.difficulty}) {name}"

@@ -8,7 +8,7 @@ import pytest
 
 from core.data.contamination import ContaminationError, check_contamination, overlapping
 from core.data.manifest import manifest_of, read_manifest, write_manifest
-from core.data.schema import DatasetError
+from core.data.problems import DatasetError
 
 
 def frame(*rows: dict) -> pd.DataFrame:

@@ -24,9 +24,9 @@ from core.answering.records import Record, line_of, read_predictions
 from core.audio_lm.artefact import open_audio_lm, write_artefact
 from core.audio_lm.branches import Bridge
 from core.audio_lm.model import Architecture, load_language_model, make_model
-from core.data.choices import MMAU, MMAU_PRO
 from core.data.instructions import read_instructions
 from core.data.parquet import read_dataset, read_info, write_absent, write_dataset
+from core.data.schema import MMAU, MMAU_PRO
 from core.foundations.language_model import LmShape, make_language_model, train_tokenizer
 from core.foundations.public import record_trained
 from core.language.http import Endpoint

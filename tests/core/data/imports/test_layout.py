@@ -12,7 +12,8 @@ import soundfile
 
 from core.data.imports.layout import read_csv
 from core.data.parquet import read_dataset, write_dataset
-from core.data.schema import SCHEMAS, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import SCHEMAS
 
 INFO = {"name": "toy", "task": "t", "licence": "l", "source": "s", "protocol": "p"}
 

@@ -21,7 +21,7 @@ from core.data.imports import (
     vocalsound,
 )
 from core.data.manifest import manifest_of
-from core.data.schema import DatasetError
+from core.data.problems import DatasetError
 
 
 def edit(path: Path, old: str, new: str) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from core.data.choices import MMAU, SKILLS, mmau_problems
+from core.data.choices import SKILLS, mmau_problems
 from core.data.parquet import REQUIRED_INFO, read_dataset, write_dataset
+from core.data.schema import MMAU
 from shared_data.world.exams import exam
 from shared_data.world.exams.exam import (
     SkillsAbsentError,
