@@ -5,7 +5,6 @@ Every cell comes with what a paired test needs of it; see `core.report.cells`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from core.metrics.classification import macro_ap_left_out, macro_average_precisi
 from core.metrics.jackknife import contributions, interval
 from core.report.cells import Cell, Items
 from core.report.pairing import bounds_of
+from core.run import jsonl
 
 Result = tuple[Cell, Items]
 
@@ -31,14 +31,14 @@ def read_lines(path: Path, *, writer: str = "stage") -> list[dict[str, Any]]:
     Raises PredictionError for a missing, empty or cut file, and for an id that occurs twice.
     """
     try:
-        lines: list[dict[str, Any]] = [
-            json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()
-        ]
+        lines = jsonl.read_lines(path)
+        ids = [line["id"] for line in lines]
     except FileNotFoundError:
         raise PredictionError(f"{path} is missing: run its {writer} again") from None
-    except json.JSONDecodeError as error:
-        raise PredictionError(f"{path} is cut or damaged ({error}): run its {writer} again") from None
-    ids = [line["id"] for line in lines]
+    except jsonl.LineError as error:
+        raise PredictionError(f"{error}: run its {writer} again") from None
+    except KeyError:
+        raise PredictionError(f"{path} has a line without id: run its {writer} again") from None
     if not lines or len(set(ids)) < len(ids):
         raise PredictionError(
             f"{path} holds {len(lines)} items of {len(set(ids))} ids: run its {writer} again"
