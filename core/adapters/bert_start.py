@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import BertConfig
 
 from core.adapters.qformer import AudioQFormer, QFormerShape
+from core.weight_files import read_weights
 
 SEGMENTS = "embeddings.token_type_embeddings.weight"
 
@@ -146,9 +146,9 @@ def _tower_config(folder: Path) -> dict[str, Any]:
 def _tower_weights(folder: Path) -> dict[str, Tensor]:
     """Weights by the names of `BertModel`; checkpoints of the first years say gamma and beta."""
     if (folder / "model.safetensors").is_file():
-        stored = load_file(folder / "model.safetensors")
+        stored = read_weights(folder / "model.safetensors")
     elif (folder / "pytorch_model.bin").is_file():
-        stored = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+        stored = read_weights(folder / "pytorch_model.bin")
     else:
         raise FileNotFoundError(f"no weights in {folder}: put model.safetensors or pytorch_model.bin there")
     names = {name: name.removeprefix("bert.") for name in stored}

@@ -19,6 +19,7 @@ from core.audio_lm.artefact import AudioLm
 from core.audio_lm.batches import Hints, prompts
 from core.audio_lm.ears import Ears
 from core.audio_lm.model import of_branches
+from core.finite import check_finite
 
 Normalise: TypeAlias = Literal["mean", "sum"]
 
@@ -86,6 +87,7 @@ def log_likelihoods(
     sums = (chances.gather(2, options[..., None])[..., 0] * valid).sum(dim=1)
     if normalise == "mean":
         sums = sums / valid.sum(dim=1)
+    check_finite(sums, [ids[place] for place in owner.tolist()])
     return list(sums.cpu().split(counts))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from core.run.files import OutputError, write_bytes_atomic
+from core.run.jsonl import encode_line, parse_line
 
 
 class PredictionsError(ValueError):
@@ -67,9 +67,7 @@ def line_of(record: Record) -> bytes:
         "outputs": record.outputs,
         "errors": record.errors,
     }
-    # half a surrogate pair, which a server's JSON may hold, has no UTF-8
-    text = json.dumps(content, ensure_ascii=False)
-    return text.encode("utf-8", errors="replace") + b"\n"
+    return encode_line(content)
 
 
 class Part:
@@ -188,7 +186,7 @@ def _lines(path: Path) -> tuple[list[Record], list[int]]:
 
 def _record(line: bytes) -> Record | None:
     try:
-        content = json.loads(line.decode("utf-8"))
+        content = parse_line(line)
         record = Record(
             id=_text(content["id"]),
             hash=_text(content["hash"]),

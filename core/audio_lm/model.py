@@ -32,6 +32,7 @@ from core.adapters.qformer import AudioQFormer, QFormerShape
 from core.adapters.soft_prompt import SoftPrompt, ensure_hint_token
 from core.audio_lm.store import Store
 from core.train.checkpoints import load_model
+from core.weight_files import check_weights
 
 BranchName = Literal[
     "qformer", "aggregator", "last_layer", "clap", "ast_linear", "clap_prefix", "listener", "window_qformer"
@@ -222,6 +223,7 @@ def load_language_model(
     folder: Path, *, dtype: str = "float32"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model and its tokenizer, with `<hint>` as a token of its own; nothing is fetched."""
+    check_weights(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from core.adapters.prefix_lm import Features
-from core.run.arrays import RowWriter, array_writer
+from core.run.arrays import RowWriter, array_writer, open_array
 from core.run.files import write_json
 
 
@@ -78,8 +78,8 @@ def open_store(folder: Path, sets: Sequence[str], encoders: Sequence[str]) -> St
         ids = json.loads((folder / name / "ids.json").read_text(encoding="utf-8"))
         place |= {f"{name}:{id}": (number, row) for row, id in enumerate(ids)}
     return Store(
-        {e: [np.load(folder / name / f"{e}.npy", mmap_mode="r") for name in sets] for e in encoders},
-        {e: [np.load(folder / name / f"{e}.ends.npy") for name in sets] for e in encoders},
+        {e: [open_array(folder / name / f"{e}.npy", mapped=True) for name in sets] for e in encoders},
+        {e: [open_array(folder / name / f"{e}.ends.npy") for name in sets] for e in encoders},
         place,
     )
 

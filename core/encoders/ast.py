@@ -21,6 +21,7 @@ from transformers import ASTConfig, ASTForAudioClassification
 from core.audio.mel import KaldiFbank
 from core.audio.spectrum import Waveforms, waveform_rows
 from core.run.files import write_json
+from core.weight_files import check_weights
 
 FRONT_END = "front_end.json"
 LongAudio = Literal["window", "refuse"]
@@ -166,6 +167,7 @@ def load_ast(folder: Path, *, taps: tuple[int, ...]) -> AstEncoder:
     Raises FileNotFoundError where there is none, AstError for another model or weights that do not cover it.
     """
     check_folder(folder, what="AST", model_type="audio-spectrogram-transformer")
+    check_weights(folder)
     model, info = ASTForAudioClassification.from_pretrained(
         folder, local_files_only=True, output_loading_info=True, attn_implementation="sdpa"
     )

@@ -22,6 +22,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from core.audio.mel import WhisperMel
 from core.audio.spectrum import Waveforms, waveform_rows
 from core.encoders.ast import FRONT_END, AudioTooLongError, LongAudio, check_folder
+from core.weight_files import check_weights
 
 STRIDE = 2  # mel frames a step of the encoder: of its second convolution
 
@@ -125,6 +126,7 @@ def load_whisper(folder: Path, *, pool: int = 1) -> WhisperFeatures:
     model or weights that do not cover the encoder.
     """
     check_folder(folder, what="Whisper", model_type="whisper")
+    check_weights(folder)
     encoder, info = _EncoderAlone.from_pretrained(
         folder,
         local_files_only=True,

@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from core.adapters.prefix_lm import IGNORED, AudioPrefixLM, TextBatch, encode_texts
+from core.weight_files import check_weights
 
 RESPONSE = "### Response:\n"  # what stands between a prompt and its answer
 PAD, START, END, HINT = "<pad>", "<s>", "</s>", "<hint>"
@@ -132,6 +133,7 @@ def load_language_model(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokeni
     """
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no language model in {folder}: run shared_data.language_model first")
+    check_weights(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

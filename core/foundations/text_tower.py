@@ -27,6 +27,7 @@ from transformers import (
 
 from core.foundations.language_model import train_tokenizer
 from core.losses.contrastive import info_nce
+from core.weight_files import check_weights
 
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]")
 SHOWN = 60  # letters of a text that a message shows
@@ -196,6 +197,7 @@ def load_sentence_encoder(folder: Path, *, batch_size: int = 128, cut: bool = Fa
     """
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no text tower in {folder}: run shared_data.text_tower first")
+    check_weights(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModel.from_pretrained(folder, local_files_only=True)
     limit = min(int(tokenizer.model_max_length), int(model.config.max_position_embeddings))

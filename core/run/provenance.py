@@ -79,8 +79,9 @@ def _yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError:  # provenance is told where it can be; it never stops a run
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a lock file takes 2 s without C
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+    except (yaml.YAMLError, ValueError, OSError):  # provenance is told where it can be; it never stops a run
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -28,9 +28,10 @@ from core.language.client import Chat, Message, Options, ReplyError, Text, in_pa
 from core.language.http import Endpoint, connect, unusable
 from core.language.prompts import read_prompt
 from core.run.files import write_text_atomic
+from core.run.jsonl import write_lines
 from core.run.stage import Context, progress
 from projects.mmau import talk
-from projects.mmau.gold import dataset_folder, read_texts, write_lines
+from projects.mmau.gold import dataset_folder, read_texts
 from projects.mmau.recognise import RATE, RecogniserMissingError, spoken
 from projects.mmau.recognise import why_absent as why_deaf
 
