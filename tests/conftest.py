@@ -4,6 +4,7 @@ grammar and towers that train in milliseconds."""
 from __future__ import annotations
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from core.scenes.draw import SceneSource
 from shared_data.world.sounds.procedural import make_bank
 
 os.environ.setdefault("RESOUND_TRACKING", "off")
+
+# A background job (`&`, nohup, cron) ignores Ctrl-C, and so would every program that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.audio_lm_world"]
 

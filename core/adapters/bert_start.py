@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from core.adapters.qformer import AudioQFormer, QFormerShape
+from core.train.weight_files import read_weights
 
 SEGMENTS = "embeddings.token_type_embeddings.weight"
 
@@ -147,9 +147,9 @@ def _tower_config(folder: Path) -> dict[str, Any]:
 def _tower_weights(folder: Path) -> dict[str, Tensor]:
     """Weights by the names of `BertModel`; checkpoints of the first years say gamma and beta."""
     if (folder / "model.safetensors").is_file():
-        stored = load_file(folder / "model.safetensors")
+        stored = read_weights(folder / "model.safetensors")
     elif (folder / "pytorch_model.bin").is_file():
-        stored = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+        stored = read_weights(folder / "pytorch_model.bin")
     else:
         raise FileNotFoundError(f"no weights in {folder}: put model.safetensors or pytorch_model.bin there")
     names = {name: name.removeprefix("bert.") for name in stored}

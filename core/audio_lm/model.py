@@ -17,6 +17,7 @@ from core.audio_lm.branches import BRANCHES, Branch, Bridge, encoders_of, make_b
 from core.audio_lm.encoders import TAGS
 from core.audio_lm.features import Store
 from core.train.checkpoints import load_model
+from core.train.weight_files import check_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -85,6 +86,7 @@ def load_language_model(
     """A causal language model and its tokenizer, with `<hint>` as a token of its own; nothing is fetched."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    check_weights(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

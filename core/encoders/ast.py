@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from core.audio.mel import KaldiFbank
 from core.audio.spectrum import Waveforms, waveform_rows
 from core.run.files import write_json
+from core.train.weight_files import check_weights
 
 if TYPE_CHECKING:
     from transformers import ASTForAudioClassification
@@ -172,6 +173,7 @@ def load_ast(folder: Path, *, taps: tuple[int, ...]) -> AstEncoder:
     check_folder(folder, what="AST", model_type="audio-spectrogram-transformer")
     from transformers import ASTForAudioClassification
 
+    check_weights(folder)
     model, info = ASTForAudioClassification.from_pretrained(
         folder, local_files_only=True, output_loading_info=True, attn_implementation="sdpa"
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from transformers import ClapAudioConfig, ClapAudioModel, ClapTextModel, T5EncoderModel
+
+from core.train.weight_files import WeightFileError, read_weights
 
 Pooling = Literal["padded", "valid", "pooler"]
 
@@ -268,19 +269,15 @@ def load_htsat(model: Clap, checkpoint: Path) -> None:
 
     Raises:
         FileNotFoundError: no such file.
-        WeightsError: keys are missing or left over, or the file holds more than weights.
+        WeightsError: keys are missing or left over, or the file holds no weights. Other objects in it (the
+            training's callbacks) are not opened.
     """
     if not checkpoint.is_file():
         raise FileNotFoundError(f"No HTS-AT checkpoint at {checkpoint}: put the original .ckpt there.")
     try:
-        stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{checkpoint} holds objects besides weights, which are not opened. If you trust its source, "
-            "keep its weights only: torch.save(torch.load(path, weights_only=False)['state_dict'], path). "
-            f"({error})"
-        ) from error
-    state = htsat_state(stored.get("state_dict", stored))
+        state = htsat_state(read_weights(checkpoint))
+    except WeightFileError as error:
+        raise WeightsError(str(error)) from error
     load_strict(model.audio, state, origin=str(checkpoint), fresh=FUSION)
 
 
@@ -373,12 +370,9 @@ def _head(width: int, joint_dim: int) -> nn.Sequential:
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    if (folder / "model.safetensors").is_file():
-        return load_file(folder / "model.safetensors")
-    if (folder / "pytorch_model.bin").is_file():
-        return torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return read_weights(folder / name)
     raise FileNotFoundError(f"No weights in {folder}: put model.safetensors or pytorch_model.bin there.")
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from core.audio.mel import WhisperMel
 from core.audio.spectrum import Waveforms, waveform_rows
 from core.encoders.ast import FRONT_END, AudioTooLongError, LongAudio, check_folder
+from core.train.weight_files import check_weights
 
 if TYPE_CHECKING:
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
@@ -129,6 +130,7 @@ def load_whisper(folder: Path, *, pool: int = 1) -> WhisperFeatures:
         # what a whole Whisper holds besides is left out without a warning
         _keys_to_ignore_on_load_unexpected = (r"decoder\.", r"proj_out\.")
 
+    check_weights(folder)
     encoder, info = _EncoderAlone.from_pretrained(
         folder,
         local_files_only=True,

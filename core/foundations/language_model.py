@@ -18,6 +18,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from torch import Tensor, nn
 
 from core.adapters.prefix_lm import IGNORED, AudioPrefixLM, TextBatch, encode_texts
+from core.train.weight_files import check_weights
 
 if TYPE_CHECKING:
     from transformers import (
@@ -137,6 +138,7 @@ def load_language_model(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokeni
         raise FileNotFoundError(f"no language model in {folder}: run shared_data.language_model first")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    check_weights(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

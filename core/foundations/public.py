@@ -99,7 +99,7 @@ def resolve(
 
 def record_trained(folder: Path, *, root: Path, name: str, revision: str, licence: str) -> Record:
     """Write record.json of weights that were trained here and lie in `folder`, with their checksums."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     record = Record(
         name=name,
         revision=revision,

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from core.foundations.language_model import train_tokenizer
 from core.losses.contrastive import info_nce
+from core.train.weight_files import check_weights
 
 if TYPE_CHECKING:
     from transformers import BertModel, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -194,6 +195,7 @@ def load_sentence_encoder(folder: Path, *, batch_size: int = 128, cut: bool = Fa
         raise FileNotFoundError(f"no text tower in {folder}: run shared_data.text_tower first")
     from transformers import AutoModel, AutoTokenizer
 
+    check_weights(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModel.from_pretrained(folder, local_files_only=True)
     limit = min(int(tokenizer.model_max_length), int(model.config.max_position_embeddings))

@@ -27,11 +27,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
-from core.pipeline import PipelineError, Plan, changed, longest_ways, order_locks, read_plan, stale
-from core.run import hardware as machine
-from core.run import place
+from core.run import hardware, place
 from core.run.config import ConfigError
 from core.run.files import write_text_atomic
+from core.run.graph import PipelineError, Plan, changed, longest_ways, order_locks, read_plan, stale
 from core.run.stage import default_profile
 
 POLL = 0.05  # seconds between two looks at the jobs
@@ -134,7 +133,7 @@ def _start(
     log = root / ".dvc" / "tmp" / "jobs" / (re.sub(r"[^\w.@=-]+", "-", stage) + ".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, place.PLACE: where}
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, machine.usable_cores() // jobs)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, hardware.usable_cores() // jobs)))
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     with open(log, "wb") as file:  # a session of its own: Ctrl-C reaches this program alone

@@ -130,7 +130,6 @@ def _run(
             name=f"{stage}@{variant}" if variant else stage,
             params=configuration.flatten(config),
             tags={
-                **provenance.git_state(root),
                 "profile": profile,
                 "stage": stage,
                 "variant": variant or "",
@@ -138,9 +137,14 @@ def _run(
                 "device": hardware.device(),
                 "threads": threads,
                 "seed": seed,
-                "data.hash": provenance.data_hash(root, deps=_deps(root, module, profile, variant)),
                 "mlflow.source.name": module,
             },
+        )
+        tracker.set_tags_later(
+            lambda: {
+                **provenance.git_state(root),
+                "data.hash": provenance.data_hash(root, deps=_deps(root, module, profile, variant)),
+            }
         )
     context = Context(
         paper=paper, stage=stage, variant=variant, profile=profile, root=root, tracker=tracker, seed=seed
@@ -295,17 +299,22 @@ def _paper_and_stage(module: str) -> tuple[str, str]:
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Within the block the first Ctrl-C or SIGTERM raises Stopped; another Ctrl-C ends the process."""
+    """Within the block the first Ctrl-C or SIGTERM raises Stopped; another Ctrl-C ends the process.
+
+    Where Ctrl-C is ignored (a job started with `&`, nohup, cron) it stays so: a Ctrl-C at that terminal is
+    meant for what runs in the foreground. SIGTERM stops such a job.
+    """
     owner = os.getpid()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [n for n, handler in before.items() if n != signal.SIGINT or handler is not signal.SIG_IGN]
 
     def handle(number: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:  # a forked worker: no message, no clean-up that belongs to its parent
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if signal.SIGINT in numbers:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # accelerate's launcher adds one to every Ctrl-C
         raise Stopped(number)
 
@@ -314,8 +323,8 @@ def _signals_raise() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in numbers:
+            signal.signal(number, before[number])
 
 
 def _first_lines(stage_function: Callable[..., None]) -> str:

@@ -6,6 +6,7 @@ Needs neither model nor audio: anyone can score again, or score by another proto
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from core.metrics.retrieval import Ranks, retrieval_scores
 from core.report.cells import Cell, write_cells
 from core.report.paper import models_of, read_paper
 from core.report.scoring import Result, ids_of, map_cell, mean_cell, read_lines
+from core.run.files import write_bytes_atomic
 from core.run.made_from import write_made_from
 from core.run.stage import Context
 
@@ -218,7 +220,9 @@ def draw_shuffle(cells: Sequence[Cell], path: Path) -> None:
     axes[0][0].set_ylabel("R@1 (%)")
     axes[0][0].legend()
     figure.tight_layout()
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    write_bytes_atomic(path, buffer.getvalue())
     plt.close(figure)
 
 

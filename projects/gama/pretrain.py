@@ -12,7 +12,6 @@ import itertools
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -28,9 +27,10 @@ from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import load_language_model
 from core.foundations.public import foundation_path
 from core.losses.bridging import bridging_losses
+from core.run import hardware
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
-from core.train.checkpoints import load_model, save_model
+from core.train.checkpoints import save_model
 from core.train.loop import fit
 from core.train.optimisation import TrainingOptions
 
@@ -87,7 +87,8 @@ def pretrain(config: Config, *, context: Context) -> None:
             folder=out / "bridging",
             log=run.log_metrics,
         )
-    save_model(model, out / "bridging.safetensors")
+    if hardware.is_main_process():
+        save_model(model, out / "bridging.safetensors")
     print(f"bridging: loss {history.losses[0]:.3f} -> {history.losses[-1]:.3f}")
 
     seed_all(config.seed)
@@ -96,7 +97,7 @@ def pretrain(config: Config, *, context: Context) -> None:
     check_lengths(mix, tokenizer, max_tokens=config.max_prompt_tokens)
     width = lm.get_input_embeddings().weight.shape[1]
     speaking = AudioQFormer(shape)
-    load_model(speaking, out / "bridging.safetensors")
+    speaking.load_state_dict(model.state_dict())  # not from the file, which another process writes
     speaking.drop_text()
     branch = QFormerBranch(speaking, Projector(shape.hidden_size, width, scale=config.prefix_scale))
     with context.tracker.child("generative") as run:
@@ -120,9 +121,9 @@ def pretrain(config: Config, *, context: Context) -> None:
             folder=out / "generative",
             log=run.log_metrics,
         )
-    save_model(branch, out / "generative.safetensors")
+    if hardware.is_main_process():
+        save_model(branch, out / "generative.safetensors")
     print(f"generative: loss {history.losses[0]:.3f} -> {history.losses[-1]:.3f}")
-    remove_steps(out)
     close_folder(out, identity)
 
 
@@ -189,14 +190,6 @@ def caption_batches(
             # the same number for the same caption, in every process
             "captions": torch.tensor([zlib.crc32(item.output.lower().encode()) for item in items]),
         }
-
-
-def remove_steps(folder: Path) -> None:
-    """Checkpoints of finished trainings: only their last weights are read."""
-    import shutil
-
-    for checkpoint in folder.glob("*/step*"):
-        shutil.rmtree(checkpoint)
 
 
 if __name__ == "__main__":
