@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from core.data.cards import CARDS, Card
+from core.data.card import Card
+from core.data.cards import CARDS
 from core.data.doctor import wrong_files
 from core.data.imports import (
     audiocaps,

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core.data.cards import CHECKPOINTS, CheckpointCard
+from core.data.card import CheckpointCard
+from core.data.cards import CHECKPOINTS
 from core.run.files import write_json
 
 RECORD = "record.json"

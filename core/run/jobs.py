@@ -28,10 +28,10 @@ from types import FrameType
 from typing import TextIO
 
 from core.run import hardware, place
-from core.run.config import ConfigError
 from core.run.files import write_text_atomic
 from core.run.graph import PipelineError, Plan, changed, longest_ways, order_locks, read_plan, stale
 from core.run.stage import default_profile
+from core.run.strict_yaml import ConfigError
 
 POLL = 0.05  # seconds between two looks at the jobs
 REPORT_EVERY = 30.0  # seconds without a line, after which one says what runs

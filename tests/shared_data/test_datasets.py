@@ -15,8 +15,9 @@ from core.data.parquet import read_dataset, read_info
 from core.data.problems import DatasetError
 from core.data.schema import SCHEMAS
 from core.run import tracking
-from core.run.config import ConfigError, load
+from core.run.config import load
 from core.run.stage import Context
+from core.run.strict_yaml import ConfigError
 from core.scenes.bank import BankMissingError, write_bank
 from shared_data.datasets import IMPORTERS, PLAYED, Config, datasets
 from shared_data.world.music.notes import SOLOISTS

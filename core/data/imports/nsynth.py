@@ -76,6 +76,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="nsynth",
+        root=folder,
         folder=home / "audio",
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -10,7 +10,9 @@ from typing import Literal
 
 import pytest
 
-from core.run.config import ConfigError, check_rows, flatten, load, resolve, variants
+from core.run.config import flatten, load, resolve, variants
+from core.run.rows import check_rows
+from core.run.strict_yaml import ConfigError
 
 
 @dataclass(frozen=True)
