@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from core.data.cards import CARDS, Card
+from core.data.card import Card
+from core.data.cards import CARDS
 from core.data.doctor import wrong_files
 from core.data.imports import (
     audiocaps,
@@ -35,7 +36,8 @@ from core.data.imports import (
     vocalsound,
 )
 from core.data.parquet import write_absent, write_dataset
-from core.data.schema import SCHEMAS, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import SCHEMAS
 from core.run.stage import Context, progress
 from core.scenes import captions, comparisons
 from core.scenes.bank import Bank, read_bank

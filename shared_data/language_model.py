@@ -7,14 +7,12 @@ on texts about the sounds of the bank, and tested on questions of another seed t
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from core.foundations.language_model import (
     LmShape,
@@ -27,6 +25,7 @@ from core.foundations.language_model import (
     train_tokenizer,
 )
 from core.foundations.public import card_of, record_trained, resolve
+from core.run import hardware
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
 from core.scenes.bank import read_bank
@@ -35,6 +34,9 @@ from core.scenes.draw import voice_attributes
 from core.train.loop import fit
 from core.train.optimisation import TrainingOptions
 from shared_data.world.datasets.text import corpus
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 CONTEXT = "Sounds:"  # how a text begins whose question is answered from its first line
 LICENCE = "Apache-2.0"
@@ -91,11 +93,11 @@ def language_model(config: Config, *, context: Context) -> None:
     scores = {"test/exact_answers": sum(right) / len(right), "test/n": float(len(right))}
     context.tracker.log_metrics(scores)
     print(f"{sum(right)} of {len(right)} answers from a context exactly right")
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    shutil.rmtree(out / TRAINING)
-    record_trained(out, root=context.root, name="language_model", revision=identity, licence=LICENCE)
-    close_folder(out, identity)
+    if hardware.is_main_process():
+        model.save_pretrained(out)
+        tokenizer.save_pretrained(out)
+        record_trained(out, root=context.root, name="language_model", revision=identity, licence=LICENCE)
+    close_folder(out, identity, scratch=(TRAINING,))
 
 
 def read_texts(config: Config, bank_folder: Path) -> tuple[list[str], list[str]]:

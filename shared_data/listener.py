@@ -8,7 +8,6 @@ With `checkpoint` nothing is trained.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, dataclass, field
 
 from core.encoders.ast import write_front_end
@@ -16,6 +15,7 @@ from core.encoders.whisper import WhisperShape
 from core.foundations.hearing import Hearing
 from core.foundations.listener import score_listener, train_listener
 from core.foundations.public import card_of, record_trained, resolve
+from core.run import hardware
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
 from core.scenes.bank import read_bank
@@ -69,13 +69,12 @@ def listener(config: Config, *, context: Context) -> None:
     scores = score_listener(made, bank.split("valid"), hearing=config.hearing, seed=config.seed + 1)
     context.tracker.log_metrics(scores, step=config.training.steps)
     print("listener: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
-    made.features.encoder.cpu().save_pretrained(out)
-    write_front_end(out, made.front_end)
-    if (out / "run").is_dir():
-        shutil.rmtree(out / "run")
-    licences = sorted({clip.license for clip in bank.clips})
-    record_trained(out, root=context.root, name="listener", revision=identity, licence="; ".join(licences))
-    close_folder(out, identity)
+    if hardware.is_main_process():
+        made.features.encoder.cpu().save_pretrained(out)
+        write_front_end(out, made.front_end)
+        licences = "; ".join(sorted({clip.license for clip in bank.clips}))
+        record_trained(out, root=context.root, name="listener", revision=identity, licence=licences)
+    close_folder(out, identity, scratch=("run",))
 
 
 if __name__ == "__main__":

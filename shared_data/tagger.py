@@ -8,13 +8,13 @@ take its event tags and the features of its layers. With `checkpoint` nothing is
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, dataclass, field
 
 from core.encoders.ast import AstShape, write_front_end
 from core.foundations.hearing import Hearing
 from core.foundations.public import card_of, record_trained, resolve
 from core.foundations.tagger import score_tagger, train_tagger
+from core.run import hardware
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
 from core.scenes.bank import read_bank
@@ -70,13 +70,12 @@ def tagger(config: Config, *, context: Context) -> None:
     )
     context.tracker.log_metrics(scores, step=config.training.steps)
     print("tagger: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
-    made.encoder.model.cpu().save_pretrained(out)
-    write_front_end(out, made.front_end)
-    if (out / "run").is_dir():
-        shutil.rmtree(out / "run")
-    licences = sorted({clip.license for clip in bank.clips})
-    record_trained(out, root=context.root, name="tagger", revision=identity, licence="; ".join(licences))
-    close_folder(out, identity)
+    if hardware.is_main_process():
+        made.encoder.model.cpu().save_pretrained(out)
+        write_front_end(out, made.front_end)
+        licences = "; ".join(sorted({clip.license for clip in bank.clips}))
+        record_trained(out, root=context.root, name="tagger", revision=identity, licence=licences)
+    close_folder(out, identity, scratch=("run",))
 
 
 if __name__ == "__main__":

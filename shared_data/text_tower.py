@@ -7,13 +7,10 @@ pairs of texts that mean the same, and tested by finding the other text of pairs
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-from transformers import BertModel, PreTrainedTokenizerFast
+from typing import TYPE_CHECKING, Any
 
 from core.foundations.public import card_of, record_trained, resolve
 from core.foundations.text_tower import (
@@ -26,6 +23,7 @@ from core.foundations.text_tower import (
     retrieval_at_1,
     train_text_tokenizer,
 )
+from core.run import hardware
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
 from core.scenes.bank import read_bank
@@ -34,6 +32,9 @@ from core.scenes.draw import voice_attributes
 from core.train.loop import fit
 from core.train.optimisation import TrainingOptions
 from shared_data.world.datasets.text import corpus, paraphrases
+
+if TYPE_CHECKING:
+    from transformers import BertModel, PreTrainedTokenizerFast
 
 LICENCE = "Apache-2.0"
 TRAINING = "training"  # the folder that a killed run resumes from
@@ -87,11 +88,11 @@ def text_tower(config: Config, *, context: Context) -> None:
     score = retrieval_at_1(encoder, tests)
     context.tracker.log_metrics({"test/recall_at_1": score, "test/n": float(len(tests))})
     print(f"the other text of {len(tests)} pairs comes first for {score:.1%}")
-    tower.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    shutil.rmtree(out / TRAINING)
-    record_trained(out, root=context.root, name="text_tower", revision=identity, licence=LICENCE)
-    close_folder(out, identity)
+    if hardware.is_main_process():
+        tower.save_pretrained(out)
+        tokenizer.save_pretrained(out)
+        record_trained(out, root=context.root, name="text_tower", revision=identity, licence=LICENCE)
+    close_folder(out, identity, scratch=(TRAINING,))
 
 
 def train(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from projects.paper_name.predict import Config, make_pairs, zero_crossings
-from projects.paper_name.score import read_scores
+from projects.paper_name.score import scores_of
 
 
 def test_zero_crossings_follow_the_frequency() -> None:
@@ -31,11 +28,10 @@ def test_clean_tones_are_told_apart() -> None:
     assert all((zero_crossings(first) > zero_crossings(second)) == truth for first, second, truth in pairs)
 
 
-def test_scores_are_one_where_the_answer_is_true(tmp_path: Path) -> None:
+def test_scores_are_one_where_the_answer_is_true() -> None:
     rows = [(True, True), (False, True), (False, False)]
-    lines = [json.dumps({"first_is_higher": answer, "truth": truth}) for answer, truth in rows]
-    (tmp_path / "seed0.jsonl").write_text("\n".join(lines))
-    assert read_scores(tmp_path / "seed0.jsonl").tolist() == [1.0, 0.0, 1.0]
+    lines = [{"first_is_higher": answer, "truth": truth} for answer, truth in rows]
+    assert scores_of(lines).tolist() == [1.0, 0.0, 1.0]
 
 
 def test_no_item_is_refused() -> None:

@@ -4,6 +4,7 @@ grammar and towers that train in milliseconds."""
 from __future__ import annotations
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -18,7 +19,20 @@ from shared_data.world.sounds.procedural import make_bank
 
 os.environ.setdefault("RESOUND_TRACKING", "off")
 
+# A background job (`&`, nohup, cron) ignores Ctrl-C, and so would every program that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 pytest_plugins = ["tests.audio_lm_world"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave audits (simulations of minutes) to `-m audit`; other expressions say nothing of them."""
+    if "audit" in config.getoption("markexpr"):
+        return
+    audits = [item for item in items if item.get_closest_marker("audit")]
+    config.hook.pytest_deselected(items=audits)
+    items[:] = [item for item in items if not item.get_closest_marker("audit")]
+
 
 LABELS = ["baby_cry", "baby_laugh", "woman_cry", "woman_laugh", "dog_bark", "church_bell", "rain"]
 CLIPS = {"train": 3, "valid": 2, "test": 3}

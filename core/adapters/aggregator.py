@@ -12,8 +12,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import Blip2QFormerConfig
-from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerLayer
 
 Wiring = Literal["paper", "release"]
 
@@ -41,6 +39,9 @@ class MultiLayerAggregator(nn.Module):
         wiring: Wiring = "paper",
         initializer_range: float = 0.02,
     ) -> None:
+        from transformers import Blip2QFormerConfig
+        from transformers.models.blip_2.modeling_blip_2 import Blip2QFormerLayer
+
         super().__init__()
         if wiring not in ("paper", "release"):
             raise ValueError(f"wiring must be 'paper' or 'release', got {wiring!r}")

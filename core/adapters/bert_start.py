@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
-from transformers import BertConfig
 
 from core.adapters.qformer import AudioQFormer, QFormerShape
+from core.train.weight_files import read_weights
 
 SEGMENTS = "embeddings.token_type_embeddings.weight"
 
@@ -133,6 +132,8 @@ def _tower_name(name: str) -> str:
 
 
 def _tower_config(folder: Path) -> dict[str, Any]:
+    from transformers import BertConfig
+
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no text tower in {folder}: config.json and model.safetensors belong there")
     config: dict[str, Any] = json.loads((folder / "config.json").read_text())
@@ -146,9 +147,9 @@ def _tower_config(folder: Path) -> dict[str, Any]:
 def _tower_weights(folder: Path) -> dict[str, Tensor]:
     """Weights by the names of `BertModel`; checkpoints of the first years say gamma and beta."""
     if (folder / "model.safetensors").is_file():
-        stored = load_file(folder / "model.safetensors")
+        stored = read_weights(folder / "model.safetensors")
     elif (folder / "pytorch_model.bin").is_file():
-        stored = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+        stored = read_weights(folder / "pytorch_model.bin")
     else:
         raise FileNotFoundError(f"no weights in {folder}: put model.safetensors or pytorch_model.bin there")
     names = {name: name.removeprefix("bert.") for name in stored}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
-from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
 
 
 class Count(NamedTuple):
@@ -32,6 +33,9 @@ def add_lora(
         ValueError: a target that no layer of the model is named after, or weights that are adapted already.
     Source: LoRA (ICLR 2022); GAMA's settings are the defaults (4.2 M parameters on LLaMA-2-7B).
     """
+    from peft import LoraConfig, PeftModel, get_peft_model  # seconds: only a row that needs it pays
+    from transformers.pytorch_utils import Conv1D
+
     if isinstance(model, PeftModel) or any("lora_" in name for name, _ in model.named_parameters()):
         raise ValueError("this model has LoRA weights already: merge them before adding others")
     layers = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}

@@ -14,16 +14,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from core.run.files import write_bytes_atomic
 from core.train.checkpoints import describe_differences
+from core.train.finite import FiniteScores
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 IGNORED = -100  # a label without loss
 SHOWN = 8  # names that a message lists
@@ -242,6 +246,7 @@ class AudioPrefixLM(nn.Module):
         self._check_length(packed.shape[1], max_new_tokens)
         ends = _end_tokens(self.lm)
         pad = self.lm.config.pad_token_id
+
         options = GenerationConfig(
             max_new_tokens=max_new_tokens,
             do_sample=sample is not None,
@@ -250,11 +255,16 @@ class AudioPrefixLM(nn.Module):
             num_beams=1,  # this and what follows also override what a public checkpoint prefers
             **(vars(sample) if sample is not None else {"repetition_penalty": 1.0}),
         )
+        watch = FiniteScores()
         with torch.random.fork_rng(devices=[packed.device] if packed.device.type == "cuda" else []):
             torch.manual_seed(seed)
             made = self.lm.generate(
-                inputs_embeds=packed, attention_mask=mask.long(), generation_config=options
+                inputs_embeds=packed,
+                attention_mask=mask.long(),
+                generation_config=options,
+                logits_processor=LogitsProcessorList([watch]),
             ).tolist()
+        watch.check([f"item {row + 1} of {len(made)}" for row in range(len(made))])
         return [row[: next((i for i, token in enumerate(row) if token in ends), len(row))] for row in made]
 
     def _embed(

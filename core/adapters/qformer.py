@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Blip2QFormerConfig, Blip2QFormerModel
-from transformers.models.bert.modeling_bert import BertPredictionHeadTransform
-from transformers.models.blip_2.modeling_blip_2 import Blip2TextEmbeddings
+
+if TYPE_CHECKING:
+    from transformers import Blip2QFormerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,10 @@ class AudioQFormer(nn.Module):
     """
 
     def __init__(self, shape: QFormerShape) -> None:
+        from transformers import Blip2QFormerModel
+        from transformers.models.bert.modeling_bert import BertPredictionHeadTransform
+        from transformers.models.blip_2.modeling_blip_2 import Blip2TextEmbeddings
+
         super().__init__()
         self.shape = shape
         config = _config(shape)
@@ -237,6 +241,8 @@ class AudioQFormer(nn.Module):
 
 
 def _config(shape: QFormerShape) -> Blip2QFormerConfig:
+    from transformers import Blip2QFormerConfig
+
     return Blip2QFormerConfig(
         vocab_size=shape.vocab_size + 1,
         hidden_size=shape.hidden_size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
+
+from core.train.weight_files import WeightFileError, check_weights
 
 GRANITE = ("granite_speech", "granite_speech_plus")
 OMNI = {
@@ -61,6 +65,10 @@ def load_weights(folder: Path, config: Any, *, dtype: torch.dtype) -> Any:
             f"{folder} has no adapter_config.json, but its config.json promises a LoRA adapter, without "
             "which the model cannot hear: fetch adapter_config.json and adapter_model.safetensors too"
         )
+    try:
+        check_weights(folder)
+    except WeightFileError as error:
+        raise LalmError(str(error)) from error
     level = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # of Qwen-Omni it would list every weight of the talker
     try:
@@ -75,6 +83,9 @@ def load_weights(folder: Path, config: Any, *, dtype: torch.dtype) -> Any:
                 missing += _loaded(model_class, Path(bare), {**options, "dtype": dtype})[1]
     except OSError as error:
         raise LalmMissingError(f"{folder}: its weights cannot be read: {error}") from error
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError) as error:
+        what = " ".join(str(error).split())[:300]
+        raise LalmError(f"{folder}: its weights do not load ({what}): fetch the checkpoint again") from error
     finally:
         transformers.logging.set_verbosity(level)
     if missing:

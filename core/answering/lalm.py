@@ -37,6 +37,7 @@ from core.answering.packing import Load, pack, padded_seconds
 from core.answering.question import Question
 from core.audio.files import AudioError
 from core.audio.read import AudioErrors, audio_info, read_many
+from core.train.finite import FiniteScores
 
 Longer = Literal["refuse", "crop", "window"]
 Audios = Literal["apart", "joined"]
@@ -148,7 +149,7 @@ class Lalm:
                 inputs = ready.result()
                 ready = pool.submit(self._prepare, [asked[i] for i in waiting[0]]) if waiting else None
                 try:
-                    said = self._generate(inputs)
+                    said = self._generate(inputs, [asked[i].id for i in batch])
                 except RuntimeError as error:
                     if not _out_of_memory(error):
                         raise
@@ -246,13 +247,16 @@ class Lalm:
                 )
 
     @torch.inference_mode()
-    def _generate(self, inputs: Mapping[str, Tensor]) -> list[str]:
-        model = self._model
+    def _generate(self, inputs: Mapping[str, Tensor], ids: Sequence[str]) -> list[str]:
+        model, watch = self._model, FiniteScores()
         moved = {
             name: tensor.to(model.device, model.dtype if tensor.is_floating_point() else None)
             for name, tensor in inputs.items()
         }
-        out = model.generate(**moved)[:, inputs["input_ids"].shape[1] :].tolist()
+        processors = transformers.LogitsProcessorList([watch])
+        made = model.generate(**moved, logits_processor=processors)
+        watch.check(ids)
+        out = made[:, inputs["input_ids"].shape[1] :].tolist()
         texts = []
         for row in out:
             end = next((at for at, token in enumerate(row) if token in self._ends), len(row))

@@ -18,6 +18,7 @@ from core.answering.question import Answer, Question
 from core.audio_lm.artefact import AudioLm
 from core.audio_lm.batches import Hints, prompts
 from core.audio_lm.encoders import TAGS, Encoder
+from core.train.finite import check_finite
 
 Normalise: TypeAlias = Literal["mean", "sum"]
 
@@ -79,6 +80,7 @@ def log_likelihoods(
     sums = (chances.gather(2, options[..., None])[..., 0] * valid).sum(dim=1)
     if normalise == "mean":
         sums = sums / valid.sum(dim=1)
+    check_finite(sums, [ids[place] for place in owner.tolist()])
     return list(sums.cpu().split(counts))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from types import TracebackType
 from core.report import predictions
 from core.report.predictions import Prediction
 from core.run.files import OutputError, write_bytes_atomic
+from core.run.jsonl import parse_line
 
 
 class PredictionsError(ValueError):
@@ -188,13 +188,17 @@ def _lines(path: Path) -> tuple[list[Record], list[int]]:
 
 def _record(line: bytes) -> Record | None:
     try:
-        found = predictions.prediction_of(json.loads(line.decode("utf-8")))
-    except (ValueError, AttributeError):  # AttributeError: a line that is no object
+        found = predictions.prediction_of(parse_line(line))
+    except ValueError:
         return None
     if not found.answers:
         return None
     return Record(
-        id=found.id, hash=found.hash, orders=found.orders, outputs=found.answers, errors=found.errors
+        id=found.id,
+        hash=found.hash,
+        orders=found.orders,
+        outputs=found.answers,
+        errors=found.errors,
     )
 
 

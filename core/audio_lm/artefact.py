@@ -11,10 +11,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from core.adapters.prefix_lm import (
     AdapterMismatch,
@@ -39,6 +38,9 @@ from core.audio_lm.encoders import (
 )
 from core.audio_lm.model import Architecture, load_language_model, make_model
 from core.run.files import write_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 ARTEFACT = "artefact.json"
 
@@ -80,11 +82,21 @@ def write_artefact(folder: Path, artefact: Artefact) -> None:
 
 
 def read_artefact(folder: Path) -> Artefact:
-    """What `write_artefact` wrote. Raises FileNotFoundError when the model has not been trained."""
+    """What `write_artefact` wrote. Raises FileNotFoundError when the row has not been trained, and
+    AdapterMismatch for a file that does not read."""
     path = folder / ARTEFACT
     if not path.is_file():
         raise FileNotFoundError(f"no {ARTEFACT} in {folder}: run the stage `train` of this row first")
-    raw = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return _artefact(json.loads(path.read_text(encoding="utf-8")))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AdapterMismatch(
+            f"{path} is cut, altered or of another version ({type(error).__name__}: {str(error)[:120]}): "
+            "train this row again"
+        ) from error
+
+
+def _artefact(raw: Any) -> Artefact:
     built = raw["architecture"]
     sizes = built["bridge"]
     sizes |= {"qformer": QFormerShape(**sizes["qformer"]), "lora_targets": tuple(sizes["lora_targets"])}

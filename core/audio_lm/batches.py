@@ -7,11 +7,10 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from core.adapters.prefix_lm import ContextTooLong, encode_texts
 from core.adapters.soft_prompt import choose_tags, hint_sentence
@@ -20,6 +19,9 @@ from core.audio_lm.features import Store
 from core.audio_lm.model import read_features
 from core.data.instructions import Instruction, alpaca, read_instructions
 from core.encoders.ast import tags
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 TagSource = Literal["predicted", "gold", "random", "none"]
 

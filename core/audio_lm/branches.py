@@ -27,7 +27,7 @@ from core.adapters.aggregator import MultiLayerAggregator, Wiring
 from core.adapters.prefix_lm import Features, Prefix
 from core.adapters.projector import LinearProjector, Projector
 from core.adapters.qformer import AudioQFormer, QFormerShape
-from core.run.config import nearest
+from core.run.strict_yaml import nearest
 
 
 class BranchError(ValueError):

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from core.adapters.prefix_lm import Features
 from core.audio_lm.encoders import TAGS
-from core.run.arrays import RowWriter, array_writer
+from core.run.arrays import RowWriter, array_writer, open_array
 from core.run.files import OutputError, write_json
 
 SET, TRUTH = "set.json", "truth.json"
@@ -100,8 +100,8 @@ def open_store(folder: Path, sets: Sequence[str], encoders: Sequence[str]) -> St
                 )
     place = {f"{set}:{id}": (n, row) for n, set in enumerate(ids) for row, id in enumerate(ids[set])}
     return Store(
-        {e: [np.load(folder / e / name / "values.npy", mmap_mode="r") for name in sets] for e in encoders},
-        {e: [np.load(folder / e / name / "ends.npy") for name in sets] for e in encoders},
+        {e: [open_array(folder / e / name / "values.npy", mapped=True) for name in sets] for e in encoders},
+        {e: [open_array(folder / e / name / "ends.npy") for name in sets] for e in encoders},
         place,
     )
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from core.adapters.lora import add_lora
 from core.adapters.prefix_lm import AudioPrefixLM, Features
@@ -18,6 +17,10 @@ from core.audio_lm.branches import BRANCHES, Branch, Bridge, encoders_of, make_b
 from core.audio_lm.encoders import TAGS
 from core.audio_lm.features import Store
 from core.train.checkpoints import load_model
+from core.train.weight_files import check_weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,9 @@ def load_language_model(
     folder: Path, *, dtype: str = "float32"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model and its tokenizer, with `<hint>` as a token of its own; nothing is fetched."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    check_weights(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -149,8 +148,6 @@ def train_row(
                     save_trained(model, folder / f"{name}.safetensors", identity=mine)
         if hardware.is_main_process():
             save_trained(model, folder / "model.safetensors", identity=mine)
-            for checkpoint in folder.glob("*/step*"):
-                shutil.rmtree(checkpoint)
         close_folder(folder, identity)
 
 

@@ -1,4 +1,4 @@
-"""Exams with options over audio: the columns of MMAU and MMAU-Pro, MMAU's 27 skills, the rules of every row.
+"""Exams with options over audio: MMAU's 27 skills and the rules of every row (columns: core.data.schema).
 
 Sources: Sakshi et al., MMAU, ICLR 2025, and Kumar et al., MMAU-Pro, AAAI 2026, as their files have them. The
 columns keep the official names. `core.data.parquet` writes and reads both; audio is `{bytes, path}`, never
@@ -15,53 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets import Audio, Features, List, Value
-
-from core.data.schema import DatasetError, describe, duplicates
+from core.data.problems import DatasetError, describe, duplicates
 from core.metrics.choice import problems as choice_problems
 
 Task = Literal["sound", "music", "speech"]
 Type = Literal["Information Extraction", "Reasoning"]
-
-_AUDIO = Audio(decode=False)
-_TEXT = Value("string")
-
-MMAU = Features(
-    {
-        "id": _TEXT,
-        "audio": _AUDIO,
-        "question": _TEXT,
-        "choices": List(_TEXT),
-        "answer": _TEXT,  # one of the choices; blank in test
-        "dataset": _TEXT,
-        "task": _TEXT,
-        "split": _TEXT,  # as the official files spell it: test-mini, test; ours adds train
-        "category": _TEXT,
-        "sub-category": _TEXT,
-        "difficulty": _TEXT,
-        "clips": List(_TEXT),
-    }
-)
-MMAU_PRO = Features(
-    {
-        "id": _TEXT,
-        "audios": List(_AUDIO),  # in the order in which the question counts them
-        "question": _TEXT,
-        "answer": _TEXT,  # null where rules check the text (instruction following)
-        "choices": List(_TEXT),  # empty for open questions
-        "length_type": _TEXT,
-        "perceptual_skills": List(_TEXT),
-        "reasoning_skills": List(_TEXT),
-        "category": _TEXT,
-        "transcription": _TEXT,
-        "task_classification": _TEXT,
-        "task_identifier": _TEXT,
-        "kwargs": _TEXT,  # JSON mapping, "{}" where there are none
-        "sub-cat": _TEXT,
-        "clips": List(_TEXT),
-    }
-)
-EXAMS: Mapping[str, Features] = {"mmau": MMAU, "mmau_pro": MMAU_PRO}
 
 TASKS = ("sound", "music", "speech")
 DIFFICULTIES = ("easy", "medium", "hard")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.data.schema import DatasetError, some
+from core.data.problems import DatasetError, some
 
 WAYS = ("id", "clip", "time", "sha256")
 

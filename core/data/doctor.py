@@ -20,12 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import yaml
-
 from core.data.card import Card, CheckpointCard
 from core.data.cards import CARDS, CHECKPOINTS, COMPA_661K
 from core.data.cards_exams import EXAM_CARDS, EXAM_CHECKPOINTS, LALMS, PRO_SCORERS
 from core.data.cards_listening import GAMA_TESTS
+from core.run.strict_yaml import ConfigError, check, read
 
 Kind = Literal["machine", "profile", "data set", "checkpoint"]
 Status = Literal["present", "missing", "wrong", "note"]
@@ -68,9 +67,9 @@ def diagnose(root: Path, paper: str, *, profile: str) -> list[Finding]:
         there = sorted(p.parent.name for p in (root / "projects").glob("*/paper.yaml"))
         raise DoctorError(f"no paper {paper!r}: {sheet} is missing; there is {', '.join(there) or 'none'}")
     try:
-        content = yaml.safe_load(sheet.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise DoctorError(f"{sheet} is not YAML: {error}") from error
+        content = check(dict[str, Any], read(sheet) or {}, where=sheet)
+    except ConfigError as error:
+        raise DoctorError(str(error)) from error
     findings = [*_machine(root, project, profile), *_profile(root, project, profile)]
     data, checkpoints = _names(content, "data", profile), _names(content, "checkpoints", profile)
     for name in [n for given in data for n in GROUPS.get(given, (given,))]:
@@ -276,7 +275,7 @@ def _recorded(root: Path) -> Finding:
 
 def _manifest_finding(finding: _Finder, card: Card, folder: Path) -> Finding:
     from core.data.manifest import read_manifest
-    from core.data.schema import DatasetError
+    from core.data.problems import DatasetError
 
     path = _first(folder, card.files[0].path)
     assert path is not None
@@ -405,7 +404,10 @@ def _unwritable(folder: Path) -> str:
 
 def _default_profile(root: Path) -> str:
     path = root / "params.yaml"
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    try:
+        content = read(path) if path.is_file() else None
+    except ConfigError as error:
+        raise DoctorError(str(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get("profile"), str):
         raise DoctorError(f"{path} names no profile; pass --profile mini, recorded or paper")
     return content["profile"]

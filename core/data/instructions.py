@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.schema import DatasetError, some
+from core.data.problems import DatasetError, some
 from core.run.files import write_json, write_text_atomic
 
 KEYS = ("audio_id", "instruction", "input", "dataset", "task", "output")
-AUDIO_KEYS = ("audio_id", "caption", "timestamp_events", "input", "dataset", "task", "instruction_output")
 _OPTIONAL = ("input", "dataset", "task")
 _TOLD = ("caption", "timestamp_events")
 # alpaca-lora's template "alpaca_short", which LTU and GAMA train with

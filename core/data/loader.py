@@ -17,7 +17,7 @@ import numpy as np
 
 from core.audio.files import AudioError
 from core.audio.read import MAX_SECONDS, AudioErrors, read_audio
-from core.data.schema import DatasetError
+from core.data.problems import DatasetError
 
 COLUMNS = ("id", "audio", "captions")
 

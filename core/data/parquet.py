@@ -22,7 +22,8 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.data.schema import DatasetError, describe, problems, some
+from core.data.problems import DatasetError, describe, some
+from core.data.schema import problems
 from core.run.files import OutputError, write_json, write_text_atomic
 
 INFO = "info.json"

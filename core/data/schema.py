@@ -14,10 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Audio, Features, List, Value
 
-
-class DatasetError(ValueError):
-    """A data set is not what it should be. The message counts what is wrong and names the first few ids."""
-
+from core.data.problems import duplicates
 
 _AUDIO = Audio(decode=False)
 _TEXT = Value("string")
@@ -79,12 +76,43 @@ SCHEMAS: Mapping[str, Features] = {
     "openaqa": INSTRUCTED,
     "compa_r": INSTRUCTED,
 }
-
-
-def some(ids: Iterable[object], *, n: int = 3) -> str:
-    """Name the first `n` of many: "a, b, c, ..."."""
-    names = [str(i) for i in ids]
-    return ", ".join(names[:n]) + (", ..." if len(names) > n else "")
+# Sources: Sakshi et al., MMAU, ICLR 2025, and Kumar et al., MMAU-Pro, AAAI 2026, as their files have them.
+MMAU = Features(
+    {
+        "id": _TEXT,
+        "audio": _AUDIO,
+        "question": _TEXT,
+        "choices": List(_TEXT),
+        "answer": _TEXT,  # one of the choices; blank in test
+        "dataset": _TEXT,
+        "task": _TEXT,
+        "split": _TEXT,  # as the official files spell it: test-mini, test; ours adds train
+        "category": _TEXT,
+        "sub-category": _TEXT,
+        "difficulty": _TEXT,
+        "clips": List(_TEXT),
+    }
+)
+MMAU_PRO = Features(
+    {
+        "id": _TEXT,
+        "audios": List(_AUDIO),  # in the order in which the question counts them
+        "question": _TEXT,
+        "answer": _TEXT,  # null where rules check the text (instruction following)
+        "choices": List(_TEXT),  # empty for open questions
+        "length_type": _TEXT,
+        "perceptual_skills": List(_TEXT),
+        "reasoning_skills": List(_TEXT),
+        "category": _TEXT,
+        "transcription": _TEXT,
+        "task_classification": _TEXT,
+        "task_identifier": _TEXT,
+        "kwargs": _TEXT,  # JSON mapping, "{}" where there are none
+        "sub-cat": _TEXT,
+        "clips": List(_TEXT),
+    }
+)
+EXAMS: Mapping[str, Features] = {"mmau": MMAU, "mmau_pro": MMAU_PRO}
 
 
 def problems(table: pa.Table) -> dict[str, list[str]]:
@@ -122,22 +150,6 @@ def problems(table: pa.Table) -> dict[str, list[str]]:
     for column in {"label", "labels"} & set(table.column_names):
         note("no label", (i for i, ok in enumerate(_has_text(table[column])) if not ok))
     return found
-
-
-def duplicates(ids: Iterable[str]) -> list[int]:
-    """The positions at which a non-empty id occurs again."""
-    seen: set[str] = set()
-    again = []
-    for position, name in enumerate(ids):
-        if name and name in seen:
-            again.append(position)
-        seen.add(name)
-    return again
-
-
-def describe(found: Mapping[str, list[str]]) -> str:
-    """One phrase for a dictionary of problems: "2 x duplicated id (a, b); 1 x no label (c)"."""
-    return "; ".join(f"{len(ids)} x {what} ({some(ids)})" for what, ids in found.items())
 
 
 def _has_bytes(column: pa.ChunkedArray) -> list[bool]:

@@ -12,15 +12,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import ASTConfig, ASTForAudioClassification
 
 from core.audio.mel import KaldiFbank
 from core.audio.spectrum import Waveforms, waveform_rows
 from core.run.files import write_json
+from core.train.weight_files import check_weights
+
+if TYPE_CHECKING:
+    from transformers import ASTForAudioClassification
 
 FRONT_END = "front_end.json"
 LongAudio = Literal["window", "refuse"]
@@ -135,6 +138,8 @@ def make_ast(shape: AstShape, *, seed: int) -> ASTForAudioClassification:
         raise AstError(f"labels {shape.labels}: name each class once, at least one")
     if min(shape.n_mels, shape.max_frames) < shape.patch_size or shape.hidden_size % shape.heads:
         raise AstError(f"{shape}: a patch must fit the spectrogram, and heads must divide hidden_size")
+    from transformers import ASTConfig, ASTForAudioClassification
+
     config = ASTConfig(
         hidden_size=shape.hidden_size,
         num_hidden_layers=shape.layers,
@@ -166,6 +171,9 @@ def load_ast(folder: Path, *, taps: tuple[int, ...]) -> AstEncoder:
     Raises FileNotFoundError where there is none, AstError for another model or weights that do not cover it.
     """
     check_folder(folder, what="AST", model_type="audio-spectrogram-transformer")
+    from transformers import ASTForAudioClassification
+
+    check_weights(folder)
     model, info = ASTForAudioClassification.from_pretrained(
         folder, local_files_only=True, output_loading_info=True, attn_implementation="sdpa"
     )

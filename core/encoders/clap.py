@@ -5,17 +5,22 @@ Flan-T5-large) or `ClapTextModel` (RoBERTa, LAION-CLAP). Small configurations of
 the embedded profile trains.
 """
 
+from __future__ import annotations
+
 import json
 import math
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import ClapAudioConfig, ClapAudioModel, ClapConfig, ClapTextModel, T5Config, T5EncoderModel
+
+if TYPE_CHECKING:
+    from transformers import ClapAudioConfig, ClapAudioModel, ClapTextModel, T5EncoderModel
+
+from core.train.weight_files import WeightFileError, read_weights
 
 Pooling = Literal["padded", "valid", "pooler"]
 
@@ -106,7 +111,7 @@ class Clap(nn.Module):
         self.pooling = pooling
         self.text_positions = None if text_positions is None else nn.Parameter(text_positions)
         audio_width = int(audio.config.patch_embeds_hidden_size * 2 ** (len(audio.config.depths) - 1))
-        text_width = text.config.d_model if isinstance(text, T5EncoderModel) else text.config.hidden_size
+        text_width = text.config.d_model if text.config.model_type == "t5" else text.config.hidden_size
         self.audio_head = _head(audio_width, joint_dim)
         self.text_head = _head(text_width, joint_dim)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
@@ -179,6 +184,8 @@ def build_clap(
             f"{audio.num_mel_bins} and its grid of {grid} patches must halve {len(audio.depths) - 1} times; "
             "change spec_size or depths."
         )
+    from transformers import ClapAudioModel, T5Config, T5EncoderModel
+
     audio_model = ClapAudioModel(_audio_config(audio))
     text_fields = {k: v for k, v in asdict(text).items() if k not in ("max_tokens", "position_std")}
     text_model = T5EncoderModel(
@@ -227,6 +234,8 @@ def load_laion(folder: Path) -> Clap:
         raise FileNotFoundError(
             f"No LAION-CLAP in {folder}: put config.json and model.safetensors of the Hub there."
         )
+    from transformers import ClapAudioModel, ClapConfig, ClapTextModel
+
     config = ClapConfig(**json.loads((folder / "config.json").read_text()))
     if config.projection_hidden_act != "relu":
         raise WeightsError(
@@ -260,19 +269,15 @@ def load_htsat(model: Clap, checkpoint: Path) -> None:
 
     Raises:
         FileNotFoundError: no such file.
-        WeightsError: keys are missing or left over, or the file holds more than weights.
+        WeightsError: keys are missing or left over, or the file holds no weights. Other objects in it (the
+            training's callbacks) are not opened.
     """
     if not checkpoint.is_file():
         raise FileNotFoundError(f"No HTS-AT checkpoint at {checkpoint}: put the original .ckpt there.")
     try:
-        stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{checkpoint} holds objects besides weights, which are not opened. If you trust its source, "
-            "keep its weights only: torch.save(torch.load(path, weights_only=False)['state_dict'], path). "
-            f"({error})"
-        ) from error
-    state = htsat_state(stored.get("state_dict", stored))
+        state = htsat_state(read_weights(checkpoint))
+    except WeightFileError as error:
+        raise WeightsError(str(error)) from error
     load_strict(model.audio, state, origin=str(checkpoint), fresh=FUSION)
 
 
@@ -348,6 +353,8 @@ def load_strict(
 def _audio_config(tower: AudioTower) -> ClapAudioConfig:
     fields = {k: v for k, v in asdict(tower).items() if k not in ("position_std", "patch_norm")}
     fields |= {k: list(fields[k]) for k in ("patch_stride", "depths", "num_attention_heads")}
+    from transformers import ClapAudioConfig
+
     return ClapAudioConfig(
         **fields,
         hidden_size=tower.width,
@@ -363,12 +370,9 @@ def _head(width: int, joint_dim: int) -> nn.Sequential:
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    if (folder / "model.safetensors").is_file():
-        return load_file(folder / "model.safetensors")
-    if (folder / "pytorch_model.bin").is_file():
-        return torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return read_weights(folder / name)
     raise FileNotFoundError(f"No weights in {folder}: put model.safetensors or pytorch_model.bin there.")
 
 

@@ -112,6 +112,20 @@ def read_shape(folder: Path) -> tuple[Shape, Tokenizer]:
     """What `write_shape` wrote. Raises ModelError when it is not there."""
     if not (folder / "shape.json").is_file():
         raise ModelError(f"no shape.json in {folder}: run the stage that makes it first")
+    try:
+        return _shape(folder)
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        raise ModelError(
+            f"{folder}: shape.json or tokenizer.json is cut or altered ({str(error)[:120]}): run the stage "
+            "that makes them again"
+        ) from error
+    except Exception as error:  # tokenizers raises nothing more special
+        raise ModelError(
+            f"{folder}/tokenizer.json: {str(error)[:120]}: run the stage that makes it"
+        ) from error
+
+
+def _shape(folder: Path) -> tuple[Shape, Tokenizer]:
     raw: dict[str, Any] = json.loads((folder / "shape.json").read_text(encoding="utf-8"))
     audio: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.pop("audio").items()}
     shape = Shape(

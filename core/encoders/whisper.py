@@ -12,16 +12,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import WhisperConfig
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from core.audio.mel import WhisperMel
 from core.audio.spectrum import Waveforms, waveform_rows
 from core.encoders.ast import FRONT_END, AudioTooLongError, LongAudio, check_folder
+from core.train.weight_files import check_weights
+
+if TYPE_CHECKING:
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 STRIDE = 2  # mel frames a step of the encoder: of its second convolution
 
@@ -92,16 +94,13 @@ class WhisperFeatures(nn.Module):
         return states if self.pool == 1 else states.unflatten(1, (-1, self.pool)).mean(dim=2)
 
 
-class _EncoderAlone(WhisperEncoder):
-    """What a whole Whisper holds besides is left out without a warning."""
-
-    _keys_to_ignore_on_load_unexpected = (r"decoder\.", r"proj_out\.")
-
-
 def make_whisper(shape: WhisperShape, *, seed: int) -> WhisperEncoder:
     """A Whisper encoder with fresh weights, a function of shape and seed."""
     if shape.max_frames % STRIDE or shape.hidden_size % shape.heads:
         raise WhisperError(f"{shape}: max_frames must be even, and heads must divide hidden_size")
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
     config = WhisperConfig(
         d_model=shape.hidden_size,
         encoder_layers=shape.layers,
@@ -125,6 +124,13 @@ def load_whisper(folder: Path, *, pool: int = 1) -> WhisperFeatures:
     model or weights that do not cover the encoder.
     """
     check_folder(folder, what="Whisper", model_type="whisper")
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    class _EncoderAlone(WhisperEncoder):
+        # what a whole Whisper holds besides is left out without a warning
+        _keys_to_ignore_on_load_unexpected = (r"decoder\.", r"proj_out\.")
+
+    check_weights(folder)
     encoder, info = _EncoderAlone.from_pretrained(
         folder,
         local_files_only=True,

@@ -10,23 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
-)
 
 from core.adapters.prefix_lm import IGNORED, AudioPrefixLM, TextBatch, encode_texts
+from core.train.weight_files import check_weights
+
+if TYPE_CHECKING:
+    from transformers import (
+        LlamaForCausalLM,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+        PreTrainedTokenizerFast,
+    )
 
 RESPONSE = "### Response:\n"  # what stands between a prompt and its answer
 PAD, START, END, HINT = "<pad>", "<s>", "</s>", "<hint>"
@@ -93,6 +93,8 @@ def train_tokenizer(
         single=f"{start} $A {end}" if ends else f"{start} $A",
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in (start, end)],
     )
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=pad,
@@ -108,6 +110,8 @@ def train_tokenizer(
 def make_language_model(shape: LmShape, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> LlamaForCausalLM:
     """A Llama with random weights for this tokenizer."""
     torch.manual_seed(seed)
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden_size,
@@ -132,6 +136,9 @@ def load_language_model(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokeni
     """
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no language model in {folder}: run shared_data.language_model first")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    check_weights(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

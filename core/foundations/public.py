@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core.data.cards import CHECKPOINTS, CheckpointCard
+from core.data.card import CheckpointCard
+from core.data.cards import CHECKPOINTS
 from core.run.files import write_json
 
 RECORD = "record.json"
@@ -99,7 +100,7 @@ def resolve(
 
 def record_trained(folder: Path, *, root: Path, name: str, revision: str, licence: str) -> Record:
     """Write record.json of weights that were trained here and lie in `folder`, with their checksums."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     record = Record(
         name=name,
         revision=revision,

@@ -10,23 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import (
-    AutoModel,
-    AutoTokenizer,
-    BertConfig,
-    BertModel,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
-)
 
 from core.foundations.language_model import train_tokenizer
 from core.losses.contrastive import info_nce
+from core.train.weight_files import check_weights
+
+if TYPE_CHECKING:
+    from transformers import BertModel, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]")
 SHOWN = 60  # letters of a text that a message shows
@@ -57,6 +52,8 @@ def train_text_tokenizer(texts: Sequence[str], *, vocab_size: int) -> PreTrained
 def make_text_tower(shape: TowerShape, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> BertModel:
     """A BERT with random weights for this tokenizer. Its pooler, of no use to mean pooling, is left out."""
     torch.manual_seed(seed)
+    from transformers import BertConfig, BertModel
+
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden_size,
@@ -196,6 +193,9 @@ def load_sentence_encoder(folder: Path, *, batch_size: int = 128, cut: bool = Fa
     """
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no text tower in {folder}: run shared_data.text_tower first")
+    from transformers import AutoModel, AutoTokenizer
+
+    check_weights(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModel.from_pretrained(folder, local_files_only=True)
     limit = min(int(tokenizer.model_max_length), int(model.config.max_position_embeddings))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -41,14 +42,14 @@ class CachedChat:
         request = request_of(self._chat.identity, messages, options)
         key = request_key(request)
         path = self._folder / key[:2] / f"{key}.json"
-        kept = _read(path)
+        kept = _read(path, key)
         if kept is not None:
             return kept
         with self._guard:
             lock = self._asking.setdefault(key, threading.Lock())
         try:
             with lock:
-                kept = _read(path)  # another thread may have asked meanwhile
+                kept = _read(path, key)  # another thread may have asked meanwhile
                 if kept is None:
                     reply = self._chat.complete(messages, options=options)
                     _write(path, request, reply)
@@ -82,16 +83,50 @@ def request_key(request: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _read(path: Path) -> Reply | None:
+def _read(path: Path, key: str) -> Reply | None:
+    """The reply kept at `path`; None where there is none, or none that this program has written."""
     try:
-        held = json.loads(path.read_bytes())["reply"]
-        usage = None if held["usage"] is None else Usage(*held["usage"])
-        return Reply(text=held["text"], usage=usage, cost=held["cost"], cached=True, finish=held["finish"])
+        entry = json.loads(path.read_bytes())
+        if request_key(entry["request"]) != key and _rewritable(entry["request"]):
+            raise ValueError("it answers another request")
+        return _reply(entry["reply"])
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         print(f"{path} is damaged ({error!r}) and is asked for again", file=sys.stderr)
         return None
+
+
+def _reply(held: Mapping[str, Any]) -> Reply:
+    """Raises ValueError, KeyError or TypeError for values that no reply has."""
+    usage, cost, thoughts = held["usage"], held["cost"], held.get("thoughts", 0)
+    if not isinstance(held["text"], str) or not isinstance(held["finish"], str):
+        raise TypeError("its text is no text")
+    if usage is not None and not (len(usage) == 2 and all(_counts(count) for count in usage)):
+        raise ValueError("its tokens are not two counts")
+    if cost is not None and (
+        isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < math.inf
+    ):
+        raise ValueError("its cost is no amount")
+    if not _counts(thoughts):
+        raise ValueError("the length of its thoughts is no count")
+    return Reply(
+        text=held["text"],
+        usage=None if usage is None else Usage(*usage),
+        cost=cost,
+        cached=True,
+        finish=held["finish"],
+        thoughts=thoughts,
+    )
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _rewritable(request: Mapping[str, object]) -> bool:
+    """Whether a request was written as it was asked; half a surrogate pair has no UTF-8 and became "?"."""
+    return "?" not in json.dumps(request, ensure_ascii=False)
 
 
 def _write(path: Path, request: Mapping[str, object], reply: Reply) -> None:

@@ -1,13 +1,14 @@
 """A language model as one call: messages in; text, tokens and cost out. Also: many calls at a time, and sums.
 
-Whatever answers is a `Chat`: core.language.http over the network, core.language.local on this machine,
-core.language.cache around either. Messages may carry audio for models that hear.
+Whatever answers is a `Chat`: core.language.http over the network, core.language.cache around it. Messages
+may carry audio for models that hear.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,9 @@ R = TypeVar("R")
 
 Role = Literal["system", "user", "assistant"]
 
+# the marks around what a model thinks, where its server leaves it in the text; an opening one may be missing
+THOUGHT = re.compile(r"[<\[]/?(?:think|thinking|thought|reasoning)[>\]]", re.IGNORECASE)
+
 
 class EndpointError(OSError):
     """No model can be asked: the endpoint is down, refuses the key, or does not exist. Ends a whole run."""
@@ -28,6 +32,10 @@ class EndpointError(OSError):
 
 class ReplyError(ValueError):
     """The model was asked and this one request has no usable reply. The caller counts it and goes on."""
+
+
+class DeclinedError(ReplyError):
+    """The model itself would not answer: a refusal in its words, or a filter of what it said."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,8 @@ class Reply:
     """What came back. usage is None where the server does not say, cost where no price is known.
 
     cost is what the call cost when it was made; a cached reply keeps it but costs nothing again.
-    finish "length": the text was cut at max_tokens.
+    finish "length": the text was cut at max_tokens. thoughts: characters of what the model thought, where the
+    server keeps them apart from the text.
     """
 
     text: str
@@ -87,6 +96,7 @@ class Reply:
     cost: float | None = None
     cached: bool = False
     finish: str = "stop"
+    thoughts: int = 0
 
 
 class Chat(Protocol):
@@ -117,7 +127,8 @@ class Absent:
 class Totals:
     """Sums over replies. cost: spent now; saved: what the cached ones once cost.
 
-    unpriced: calls made now whose cost nobody knows; their tokens or prices were not said.
+    unpriced: calls made now whose cost nobody knows; their tokens or prices were not said. cut: replies that
+    ended at max_tokens. thinking: replies with thoughts, apart from their text or marked in it.
     """
 
     calls: int = 0
@@ -127,6 +138,8 @@ class Totals:
     cost: float = 0.0
     saved: float = 0.0
     unpriced: int = 0
+    cut: int = 0
+    thinking: int = 0
 
 
 def totals(replies: Iterable[Reply]) -> Totals:
@@ -142,6 +155,8 @@ def totals(replies: Iterable[Reply]) -> Totals:
         cost=sum(reply.cost or 0.0 for reply in made),
         saved=sum(reply.cost or 0.0 for reply in every if reply.cached),
         unpriced=sum(reply.cost is None for reply in made),
+        cut=sum(reply.finish == "length" for reply in every),
+        thinking=sum(bool(reply.thoughts or THOUGHT.search(reply.text)) for reply in every),
     )
 
 

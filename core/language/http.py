@@ -1,19 +1,24 @@
 """A language model behind an OpenAI-compatible HTTP endpoint, which may be slow, busy, or break off.
 
 Waits and asks again after 408, 409, 425, 429, 5xx, timeouts and answers cut off on the way; keeps to
-Retry-After in all threads; never follows redirects, and never shows the key.
+Retry-After in all threads; never follows redirects, and never shows the key. An attempt has one deadline for
+all of it, and a reply a largest size, so that no server can hold a run or fill the memory.
 """
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import email.utils
+import functools
 import ipaddress
 import json
 import os
 import random
 import threading
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,11 +26,26 @@ from typing import Any, Literal
 
 import httpx
 
-from core.language.client import EndpointError, Message, Options, Reply, ReplyError, Usage, wire
+from core.language.client import (
+    DeclinedError,
+    EndpointError,
+    Message,
+    Options,
+    Reply,
+    ReplyError,
+    wire,
+)
+from core.language.completions import NotACompletionError, as_text, read_completion, read_error
+from core.run.secrets import redact, redact_fields, secrets_of
 
 BUSY = (408, 409, 425, 429)  # and every 5xx: asking again may help
 SPENT = ("insufficient_quota", "billing_hard_limit_reached")  # a 429 that waiting does not mend
 SHOWN = 300  # characters of a server's message that an error repeats
+LARGEST = 32 * 2**20  # bytes of a reply; what is longer is no answer of a chat
+LARGEST_ERROR = 64 * 2**10  # bytes that are read of an error's page
+
+
+LimitName = Literal["max_tokens", "max_completion_tokens"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +54,9 @@ class Endpoint:
 
     url: up to and with "/v1". key_variable: the environment variable that holds the key; empty sends none.
     timeout: seconds a call may take. retries: how often more it is asked. prices: per million tokens of
-    prompt and of completion. structured: how the server is told of a JSON schema, if at all. extra: further
-    fields of every request, such as {"reasoning_effort": "low"}.
+    prompt and of completion. structured: how the server is told of a JSON schema, if at all. limit_name: the
+    field that limits the answer's tokens; some servers take max_completion_tokens only. extra: further fields
+    of every request, such as {"reasoning_effort": "low"}; null leaves one out ({"temperature": null}).
     """
 
     url: str = ""
@@ -46,6 +67,7 @@ class Endpoint:
     concurrency: int = 8
     prices: tuple[float, float] | None = None
     structured: Literal["off", "json_object", "json_schema"] = "off"
+    limit_name: LimitName = "max_tokens"
     extra: dict[str, Any] | None = None
 
 
@@ -54,9 +76,22 @@ def unusable(endpoint: Endpoint) -> str:
     if not endpoint.url or not endpoint.model:
         lacking = " and ".join(name for name in ("url", "model") if not getattr(endpoint, name))
         return f"no language model is configured ({lacking} of the endpoint empty)"
-    if endpoint.key_variable and not os.environ.get(endpoint.key_variable):
+    if endpoint.key_variable and not _key_of(endpoint):
         return f"the environment variable {endpoint.key_variable}, which should hold the key, is not set"
+    if not _sendable(_key_of(endpoint)):
+        return f"the environment variable {endpoint.key_variable} holds {_UNSENDABLE}"
     return ""
+
+
+_UNSENDABLE = "a key with a line break, a blank or a letter that no header can carry: set it again"
+
+
+def _key_of(endpoint: Endpoint) -> str:
+    return os.environ.get(endpoint.key_variable, "").strip() if endpoint.key_variable else ""
+
+
+def _sendable(key: str) -> bool:
+    return key.isascii() and key.isprintable() and " " not in key
 
 
 def connect(endpoint: Endpoint) -> HttpChat:
@@ -66,12 +101,13 @@ def connect(endpoint: Endpoint) -> HttpChat:
     return HttpChat(
         endpoint.url,
         endpoint.model,
-        key=os.environ[endpoint.key_variable] if endpoint.key_variable else "",
+        key=_key_of(endpoint),
         timeout=endpoint.timeout,
         retries=endpoint.retries,
         concurrency=endpoint.concurrency,
         prices=endpoint.prices,
         structured=endpoint.structured,
+        limit_name=endpoint.limit_name,
         extra=endpoint.extra,
     )
 
@@ -104,27 +140,34 @@ class HttpChat:
         concurrency: int = 8,
         prices: tuple[float, float] | None = None,
         structured: Literal["off", "json_object", "json_schema"] = "off",
+        limit_name: LimitName = "max_tokens",
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
-        self._url = url.rstrip("/") + "/chat/completions"
+        key, self._url = key.strip(), url.strip().rstrip("/") + "/chat/completions"
+        self._secrets = (key, *secrets_of(url))
+        self._shown_url = self._hide(self._url)
         try:
             parts = httpx.URL(self._url)
-        except httpx.InvalidURL as error:
-            raise EndpointError(f"{url!r} is no address ({error})") from None
+        except (httpx.InvalidURL, UnicodeError) as error:
+            why = "" if "@" in url else f" ({error})"  # it may quote a piece of a password
+            raise EndpointError(f"{self._hide(url)!r} is no address{why}") from None
         if parts.scheme not in ("http", "https") or not parts.host:
-            raise EndpointError(f"{url!r} is no address such as https://host/v1")
-        self._key, self._timeout, self._retries = key, timeout, retries
+            raise EndpointError(f"{self._hide(url)!r} is no address such as https://host/v1")
+        if not _sendable(key):
+            raise EndpointError(f"what was given is {_UNSENDABLE}")
+        self._timeout, self._retries = timeout, retries
         self._backoff, self._longest, self._prices = backoff, longest_wait, prices
-        self._structured, self._extra = structured, dict(extra or {})
-        self._http = httpx.Client(
+        self._structured, self._limit_name, self._extra = structured, limit_name, dict(extra or {})
+        self._http = httpx.AsyncClient(
             timeout=timeout,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
             trust_env=not _is_loopback(parts.host),  # a proxy cannot reach this machine's own servers
         )
         self._slots = threading.BoundedSemaphore(concurrency)
         self._closed = threading.Event()
+        self._under_way: set[concurrent.futures.Future[Reply]] = set()
         self._not_before = 0.0  # monotonic; a server that asks one thread to wait means all of them
         self._random = random.Random()
 
@@ -137,18 +180,22 @@ class HttpChat:
         self.close()
 
     def close(self) -> None:
-        """Drop the connections; calls that wait to ask again raise EndpointError."""
+        """Drop the connections; calls that are under way or wait to ask again raise EndpointError."""
         self._closed.set()
-        self._http.close()
+        for future in list(self._under_way):
+            future.cancel()
+        with contextlib.suppress(concurrent.futures.TimeoutError, RuntimeError):
+            asyncio.run_coroutine_threadsafe(self._http.aclose(), _loop(os.getpid())).result(5.0)
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The model's name and the extra fields. Not the address: two servers of one model share a cache."""
-        return {"model": self.model, **({"extra": self._extra} if self._extra else {})}
+        """The model's name and the extra fields, secrets among them hidden. Not the address: two servers of
+        one model share a cache."""
+        return {"model": self.model, **({"extra": redact_fields(self._extra)} if self._extra else {})}
 
     def complete(self, messages: Sequence[Message], *, options: Options | None = None) -> Reply:
         """Ask, and ask again where that may help. Raises ReplyError and EndpointError (see Chat)."""
-        body = self._body(messages, options or Options())
+        body = json.dumps(self._body(messages, options or Options())).encode("ascii")
         with self._slots:
             for attempt in range(self._retries + 1):
                 self._sleep(self._not_before - time.monotonic())
@@ -159,8 +206,8 @@ class HttpChat:
                 if attempt < self._retries:
                     self._wait(last, attempt)
         raise EndpointError(
-            f"{self._url} gave no answer in {self._retries + 1} attempts; the last: {last}. See whether the "
-            "server runs and is not overloaded, then run the same command again"
+            f"{self._shown_url} gave no answer in {self._retries + 1} attempts; the last: {last}. See "
+            "whether the server runs and is not overloaded, then run the same command again"
         )
 
     def _body(self, messages: Sequence[Message], options: Options) -> dict[str, Any]:
@@ -169,7 +216,7 @@ class HttpChat:
             "messages": wire(messages),
             "temperature": options.temperature,
             "top_p": options.top_p,
-            "max_tokens": options.max_tokens,
+            self._limit_name: options.max_tokens,
         }
         if options.seed is not None:
             body["seed"] = options.seed
@@ -178,40 +225,104 @@ class HttpChat:
         elif options.schema is not None and self._structured == "json_schema":
             schema = {"name": "answer", "schema": dict(options.schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body | self._extra
+        return {name: value for name, value in (body | self._extra).items() if value is not None}
 
-    def _ask(self, body: Mapping[str, Any]) -> Reply:
-        """One attempt. The whole answer must arrive in time, not only each of its pieces."""
-        deadline = time.monotonic() + self._timeout
-        content = bytearray()
+    def _ask(self, body: bytes) -> Reply:
+        """One attempt, on the thread that serves all requests; this one waits for it."""
         try:
-            with self._http.stream("POST", self._url, json=body) as response:
-                for piece in response.iter_bytes():
-                    content += piece
-                    if time.monotonic() > deadline:
-                        raise _Again(f"the answer did not end within {self._timeout:g} s")
-        except httpx.TimeoutException:
-            raise _Again(f"no answer within {self._timeout:g} s") from None
-        except httpx.RequestError as error:  # refused, reset, cut off, not decodable
-            raise _Again(f"{type(error).__name__}: {error}") from None
-        except RuntimeError:  # httpx says so when another thread has closed the client
+            future = asyncio.run_coroutine_threadsafe(self._attempt(body), _loop(os.getpid()))
+            self._under_way.add(future)
+            try:
+                if self._closed.is_set():
+                    future.cancel()
+                return future.result()
+            except BaseException:  # Ctrl-C: nobody waits for it any more
+                future.cancel()
+                raise
+            finally:
+                self._under_way.discard(future)
+        except (concurrent.futures.CancelledError, RuntimeError):
             if self._closed.is_set():
-                raise EndpointError(f"{self._url}: the client was closed") from None
+                raise EndpointError(f"{self._shown_url}: the client was closed") from None
             raise
-        if response.status_code != 200:
-            self._refuse(response.status_code, response.headers, bytes(content))
+
+    async def _attempt(self, body: bytes) -> Reply:
+        """The whole answer must arrive in time: connection, sending, headers and each piece together."""
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._http.stream(
+                    "POST", self._url, content=body, headers={"Content-Type": "application/json"}
+                ) as response,
+            ):
+                status, headers = response.status_code, response.headers
+                content = await self._content(response)
+        except (TimeoutError, httpx.TimeoutException):
+            raise _Again(f"no whole answer within {self._timeout:g} s") from None
+        except httpx.RequestError as error:  # refused, reset, cut off
+            raise _Again(f"{type(error).__name__}: {self._shown(str(error))}") from None
+        if status != 200:
+            self._refuse(status, headers, content)
         try:
             answer = json.loads(content)
-        except ValueError:
-            raise _Again(f"the answer is cut off or no JSON ({len(content)} bytes)") from None
+        except (ValueError, RecursionError):
+            raise self._no_json(headers, content) from None
         return self._reply(answer)
+
+    async def _content(self, response: httpx.Response) -> bytes:
+        """The decoded body. It is decoded here, piece by piece: a small one may decode to more than fits."""
+        coding = response.headers.get("content-encoding", "").strip().lower()
+        inflate = zlib.decompressobj(wbits=47) if coding in ("gzip", "x-gzip", "deflate") else None
+        if inflate is None and coding not in ("", "identity"):
+            raise EndpointError(
+                f"{self._shown_url} answers in {self._shown(coding)!r}, which was not asked for"
+            )
+        limit = LARGEST if response.status_code == 200 else LARGEST_ERROR
+        content = bytearray()
+        async for piece in response.aiter_raw():
+            try:
+                content += piece if inflate is None else inflate.decompress(piece, limit + 1 - len(content))
+            except zlib.error as error:
+                raise _Again(f"the answer does not decode ({error})") from None
+            if len(content) <= limit:
+                continue
+            if response.status_code != 200:
+                break
+            raise EndpointError(
+                f"{self._shown_url} sends more than {limit // 2**20} MiB, which is no answer: "
+                f"{self._shown(bytes(content[:4096]).decode('utf-8', 'replace'))!r}. Check url and server"
+            )
+        return bytes(content)
+
+    def _hide(self, text: str) -> str:
+        return redact(text, *self._secrets)
+
+    def _shown(self, text: str) -> str:
+        """A server's words in one short line, without secrets; hidden before it is cut."""
+        return self._hide(" ".join(text[:LARGEST_ERROR].split()))[:SHOWN]
+
+    def _no_json(self, headers: Mapping[str, str], content: bytes) -> Exception:
+        """What is raised for an answer that does not read: a page or a stream comes again, others may not."""
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        begin = content[:4096].decode("utf-8", "replace").lstrip("\ufeff \r\n\t")
+        said = f"{self._shown(begin)!r} ({len(content)} bytes of {self._shown(kind) or 'no stated type'})"
+        if kind == "text/event-stream" or begin.startswith(("data:", "event:")):
+            return EndpointError(
+                f"{self._shown_url} answers with a stream, which was not asked for: {said}. Turn streaming "
+                'off there, or send the field {"stream": false} (`extra` of the endpoint)'
+            )
+        if kind in ("text/html", "application/xhtml+xml") or (kind and begin.startswith("<")):
+            return EndpointError(
+                f"{self._shown_url} answers with a page instead of JSON: {said}. Check the url (it should "
+                "end in /v1), and whether a proxy wants a sign-in"
+            )
+        return _Again(f"the answer is cut off or no JSON: {said}")
 
     def _refuse(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
         """Raise what a status other than 200 means."""
-        said, code = _error_of(content)
-        if self._key:
-            said = said.replace(self._key, "***")
-        told = f"{self._url} answered {status}" + (f": {said}" if said else "")
+        said, code = read_error(content)
+        said = self._shown(said)
+        told = f"{self._shown_url} answered {status}" + (f": {said}" if said else "")
         if code in SPENT:
             raise EndpointError(f"{told}. The account's quota is used up; waiting does not help")
         if status in BUSY or status >= 500:
@@ -224,44 +335,45 @@ class HttpChat:
 
     def _reply(self, answer: Any) -> Reply:
         try:
-            choice = answer["choices"][0]
-            text, finish = choice["message"]["content"], choice.get("finish_reason") or "stop"
-        except (KeyError, IndexError, TypeError, AttributeError):
+            found = read_completion(answer)
+        except NotACompletionError:
             # some routers send the error of the server behind them with status 200
-            raise _Again(f"the answer holds no choice: {json.dumps(answer)[:SHOWN]}") from None
-        if isinstance(text, list):
-            text = "".join(part.get("text", "") for part in text if isinstance(part, dict))
-        if not isinstance(text, str) or finish == "content_filter":
-            why = choice["message"].get("refusal") or f"finish reason {finish!r}"
-            raise ReplyError(f"the model gave no text: {why}")
-        usage, cost = None, None
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            usage = Usage(int(answer["usage"]["prompt_tokens"]), int(answer["usage"]["completion_tokens"]))
+            raise _Again(f"the answer holds no choice: {self._shown(as_text(answer))}") from None
+        if found.declined:
+            raise DeclinedError(f"the model gave no text: {self._shown(found.declined)}")
+        if found.lacking:
+            raise ReplyError(f"the model gave no text{self._shown(found.lacking)}")
+        text, usage, cost = found.text, found.usage, None
         if usage is not None and self._prices is not None:
             cost = (usage.prompt * self._prices[0] + usage.completion * self._prices[1]) / 1e6
-        return Reply(text=text, usage=usage, cost=cost, finish=finish)
+        for secret in self._secrets:
+            if len(secret) >= 16:  # no word of an answer, but a server that repeats the key in it
+                text = text.replace(secret, "***")
+        return Reply(text=text, usage=usage, cost=cost, finish=found.finish, thoughts=found.thoughts)
 
     def _wait(self, again: _Again, attempt: int) -> None:
         if again.after is not None:
             if again.after > self._longest:
-                raise EndpointError(f"{again}; it asks to come back in {again.after:.0f} s")
+                raise EndpointError(f"{again}; it asks to come back in {again.after:.6g} s")
             self._not_before = max(self._not_before, time.monotonic() + again.after)
             return
         self._sleep(min(self._longest, self._backoff * 2**attempt) * self._random.uniform(0.5, 1.0))
 
     def _sleep(self, seconds: float) -> None:
         if self._closed.wait(max(seconds, 0.0)):
-            raise EndpointError(f"{self._url}: the client was closed")
+            raise EndpointError(f"{self._shown_url}: the client was closed")
 
 
-def _error_of(content: bytes) -> tuple[str, str]:
-    """Message and code of a server's error, in OpenAI's form or whatever it sent."""
-    try:
-        error = json.loads(content)["error"]
-        said, code = (error["message"], error.get("code")) if isinstance(error, dict) else (error, "")
-        return str(said)[:SHOWN], str(code or "")
-    except (ValueError, KeyError, TypeError):
-        return content.decode("utf-8", "replace").strip()[:SHOWN], ""
+@functools.lru_cache(maxsize=1)
+def _loop(pid: int) -> asyncio.AbstractEventLoop:
+    """The event loop that serves this process's requests, in a thread of its own.
+
+    With threads alone no deadline holds: a read that gets a byte now and then never ends. A fork has no
+    threads of its parent, so the loop is the process's own.
+    """
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="http", daemon=True).start()
+    return loop
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -273,7 +385,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, OverflowError, IndexError):  # no date, or one beyond the calendar
         return None
 
 

@@ -14,8 +14,10 @@ from typing import Any
 import jsonschema
 
 from core.language.client import Chat, Message, Options, Reply, ReplyError
+from core.language.thoughts import after_thoughts
 
 _FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)```", re.DOTALL)
+_BEGINS = re.compile(r"\s*(?:```[a-zA-Z]*\s*)?[\[{]\s*[\[{\"]")
 _OPENING = re.compile(r"[\[{]")
 _REPAIR = (
     "That answer cannot be used: {reason}. Write the whole answer again, as JSON alone, without any other "
@@ -77,10 +79,13 @@ def complete_json(
 
 
 def parse_json(text: str, schema: Mapping[str, Any]) -> Any:
-    """The one value in `text` that fits `schema`: in code fences if there are any, else anywhere.
+    """The one value in `text` that fits `schema`: behind any thoughts, in code fences if there are any, else
+    anywhere. A text that begins as JSON has no thoughts, only strings that may speak of them.
 
     NaN and infinities are no JSON. Raises StructureError with the reason.
     """
+    if not _BEGINS.match(text):
+        text = after_thoughts(text)
     found = list(_values("\n".join(_FENCE.findall(text)) or text))
     if not found:
         raise StructureError("it holds no complete JSON object or list")

@@ -1,10 +1,10 @@
-"""Intervals and paired tests by resampling items: the bootstrap, vectorised as counts @ scores."""
+"""Intervals of means by resampling: the bootstrap, vectorised as counts @ scores; Wilson's interval."""
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -26,18 +26,8 @@ class Interval:
     seeds: tuple[float, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Effect:
-    """A difference (left minus right) with its interval and two-sided p."""
-
-    effect: float
-    low: float
-    high: float
-    p: float
-
-
 def dataset_seed(dataset: str) -> int:
-    """The resampling seed that everything scored on `dataset` shares, so that differences are paired."""
+    """The resampling seed of everything that is scored on `dataset`."""
     return zlib.crc32(dataset.encode())
 
 
@@ -65,14 +55,6 @@ def bootstrap_means(scores: np.ndarray, *, seed: int, replicates: int = REPLICAT
     return np.concatenate([counts @ scores for counts in blocks]).astype(np.float64) / len(scores)
 
 
-def bootstrap_statistic(
-    statistic: Callable[[np.ndarray], np.ndarray], n: int, *, seed: int, replicates: int = REPLICATES
-) -> np.ndarray:
-    """Replicates (R,) of a metric that is no mean: `statistic` maps counts (r, n) to (r,) values."""
-    blocks = [np.asarray(statistic(c)) for c in resample_counts(n, seed=seed, replicates=replicates)]
-    return np.concatenate(blocks)
-
-
 def percentile_interval(replicates: np.ndarray, *, level: float = 0.95) -> tuple[float, float]:
     """The central `level` of the replicates. Raises ValueError where one is not finite."""
     if not np.isfinite(replicates).all():
@@ -87,6 +69,8 @@ def mean_interval(
     scores: Sequence[np.ndarray],
     *,
     seed: int,
+    units: Sequence[str] | None = None,
+    bounds: tuple[float, float] = (0.0, 1.0),
     level: float = 0.95,
     replicates: int = REPLICATES,
     method: Literal["bootstrap", "wilson"] = "bootstrap",
@@ -94,21 +78,47 @@ def mean_interval(
     """Mean and interval over items; `scores` holds one (n,) array per training seed, averaged item by item
     first.
 
-    The interval is about other test items, not other training seeds: `seeds` shows those. Where all items
-    score the same the bootstrap has no spread to show and the Wilson interval is given (0 hits of 400 is not
-    0 +- 0). `method="wilson"` is for 0/1 scores; it takes the mean over seeds as the proportion of n items.
+    The interval is about other test items, not other training seeds: `seeds` shows those. Items of one unit
+    (three questions about a clip; `units` names that of each item) are drawn together, and `n` counts units.
+    Where all items score the same the bootstrap has no spread to show and Wilson's interval on the scale
+    `bounds` is given (0 hits of 400 is not 0 +- 0). `method="wilson"` is for 0/1 scores; it takes the mean
+    over seeds as the proportion of n units.
     """
     table = _by_seed(scores)
     items = table.mean(axis=0)
-    value, n = float(items.mean()), len(items)
-    if method == "wilson" or np.ptp(items) == 0:
-        if items.min() < 0 or items.max() > 1:
-            low, high = value, value
-        else:
-            low, high = wilson_interval(value * n, n, level=level)
-    else:
+    sums, sizes = unit_sums(items, units)
+    value, n = float(items.mean()), len(sums)
+    if method == "wilson" or np.ptp(sums / sizes) < 1e-9:
+        low_end, high_end = bounds
+        share = min(max((value - low_end) / (high_end - low_end), 0.0), 1.0)
+        ends = wilson_interval(share * n, n, level=level)
+        low, high = (low_end + (high_end - low_end) * end for end in ends)
+    elif n == len(items):
         low, high = percentile_interval(_resample(items, seed=seed, replicates=replicates), level=level)
-    return Interval(value=value, low=low, high=high, n=n, seeds=tuple(float(v) for v in table.mean(axis=1)))
+    else:
+        drawn = [
+            (counts @ sums) / (counts @ sizes)
+            for counts in resample_counts(n, seed=seed, replicates=replicates)
+        ]
+        low, high = percentile_interval(np.concatenate(drawn), level=level)
+    return Interval(
+        value=value,
+        low=min(low, value),  # by rounding alone
+        high=max(high, value),
+        n=n,
+        seeds=tuple(float(v) for v in table.mean(axis=1)),
+    )
+
+
+def unit_sums(items: np.ndarray, units: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
+    """(U,) sums and numbers of the items (n,) of each unit, in the units' order of appearance."""
+    if units is None:
+        return items, np.ones(len(items))
+    if len(units) != len(items):
+        raise ValueError(f"{len(units)} units are named for {len(items)} items")
+    places = {unit: place for place, unit in enumerate(dict.fromkeys(units))}
+    at = np.array([places[unit] for unit in units])
+    return np.bincount(at, weights=items), np.bincount(at).astype(np.float64)
 
 
 def wilson_interval(successes: float, n: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -120,41 +130,6 @@ def wilson_interval(successes: float, n: int, *, level: float = 0.95) -> tuple[f
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def paired_bootstrap(
-    left: Sequence[np.ndarray],
-    right: Sequence[np.ndarray] | float,
-    *,
-    seed: int,
-    level: float = 0.95,
-    replicates: int = REPLICATES,
-) -> Effect:
-    """mean(left) - mean(right) on the same items in the same order; one (n,) array per training seed on each
-    side.
-
-    The sides may have different numbers of seeds (each is averaged item by item). `right` may be a constant
-    (a one-sample test). Raises ValueError where the sides have different numbers of items.
-    """
-    items = _by_seed(left).mean(axis=0)
-    if isinstance(right, int | float):
-        items = items - right
-    else:
-        other = _by_seed(right).mean(axis=0)
-        if other.shape != items.shape:
-            raise ValueError(
-                f"left has {len(items)} items and right {len(other)}: they were not scored on the same data"
-            )
-        items = items - other
-    return effect_of(float(items.mean()), _resample(items, seed=seed, replicates=replicates), level=level)
-
-
-def effect_of(effect: float, replicates: np.ndarray, *, level: float = 0.95) -> Effect:
-    """An Effect from its replicates (R,). p = 2 min(#{d <= 0} + 1, #{d >= 0} + 1) / (R + 1), at most 1."""
-    low, high = percentile_interval(replicates, level=level)
-    # float32 sums leave 1e-8 where the sides are equal; that is zero.
-    tail = min(np.count_nonzero(replicates <= 1e-9), np.count_nonzero(replicates >= -1e-9))
-    return Effect(effect=effect, low=low, high=high, p=min(1.0, 2 * (int(tail) + 1) / (len(replicates) + 1)))
 
 
 def _resample(items: np.ndarray, *, seed: int, replicates: int) -> np.ndarray:

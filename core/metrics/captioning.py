@@ -99,11 +99,7 @@ def spice_missing() -> str:
     from aac_metrics.utils import checks
     from aac_metrics.utils.globals import get_default_cache_path
 
-    try:
-        supported = checks.check_java_path(java)
-    except ValueError:
-        supported = False
-    if not supported:
+    if not _supported(java):
         return (
             f"not run: SPICE needs Java {checks.MIN_JAVA_MAJOR_VERSION} to {checks.MAX_JAVA_MAJOR_VERSION}, "
             f"and {Path(java).name!r} is another; set AAC_METRICS_JAVA_PATH"
@@ -113,6 +109,20 @@ def spice_missing() -> str:
     except OSError:
         return "not run: SPICE's models are absent or not whole; run `aac-metrics-download`"
     return ""
+
+
+def _supported(java: str) -> bool:
+    """Whether aac-metrics can use this Java; it logs an error as well, where the reason is said by us."""
+    from aac_metrics.utils import checks
+
+    logger = checks.pylog
+    before, logger.disabled = logger.disabled, True
+    try:
+        return bool(checks.check_java_path(java))
+    except ValueError:
+        return False
+    finally:
+        logger.disabled = before
 
 
 def _spice(texts: Sequence[str], truths: Sequence[list[str]]) -> np.ndarray:

@@ -51,18 +51,41 @@ def macro_average_precision(scores: np.ndarray, labels: np.ndarray) -> MacroAP:
     return MacroAP(value=float(np.nanmean(per_class)), per_class=per_class, classes_without_positives=empty)
 
 
-def macro_ap_replicates(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """(R,) macro mAP of each resample; `counts` (R, N): how often each item was drawn (metrics.bootstrap)."""
+def macro_ap_left_out(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N,) macro mAP without each item in turn, exactly, in one pass over each class.
+
+    A class that loses its only positive leaves the mean; NaN where no class has a positive any more.
+    """
     order, hits, last = _sorted(scores, labels)
-    if counts.ndim != 2 or counts.shape[1] != len(order):
-        raise ValueError(f"counts has shape {counts.shape}; it must be (R, {len(order)})")
-    # A resample without any positive at all is possible for tiny data; it has no mAP and says so as NaN.
-    out = np.full(len(counts), np.nan)
-    for r, drawn in enumerate(counts):
-        per_class = _average_precision(order, hits, last, weight=drawn[order])
-        if not np.isnan(per_class).all():
-            out[r] = np.nanmean(per_class)
-    return out
+    n, classes = order.shape
+    positives = hits.sum(axis=0)
+    rank = last + 1.0  # of the end of an item's tie
+    found = np.take_along_axis(np.cumsum(hits, axis=0), last, axis=0)  # positives down to there
+    # Without an item in its tie or above, a positive's rank falls by one, its count too if that was positive.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        whole = np.where(hits, found / rank, 0.0)
+        less_rank = np.where(hits, found / (rank - 1), 0.0)
+        less_both = np.where(hits, (found - 1) / (rank - 1), 0.0)
+    first = np.concatenate([np.zeros((1, classes), dtype=bool), last[1:] != last[:-1]])
+    first = np.maximum.accumulate(np.where(first, np.arange(n)[:, None], 0), axis=0)  # where the tie begins
+    # Positives in the tie or below it move; those above do not.
+    above = np.take_along_axis(_before(whole), first, axis=0)
+    own_less_rank, own_less_both = (np.where(hits & (rank > 1), each, 0.0) for each in (less_rank, less_both))
+    moved_rank = own_less_rank.sum(axis=0) - np.take_along_axis(_before(own_less_rank), first, axis=0)
+    moved_both = own_less_both.sum(axis=0) - np.take_along_axis(_before(own_less_both), first, axis=0)
+    total = above + np.where(hits, moved_both - own_less_both, moved_rank)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ranked = total / (positives - hits)
+    per_item = np.empty_like(ranked)
+    np.put_along_axis(per_item, order, ranked, axis=0)
+    defined = np.isfinite(per_item)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(defined, per_item, 0.0).sum(axis=1) / defined.sum(axis=1)
+
+
+def _before(values: np.ndarray) -> np.ndarray:
+    """Sums over the rows above each row."""
+    return np.cumsum(values, axis=0) - values
 
 
 def _sorted(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -83,17 +106,11 @@ def _sorted(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
     return order, np.take_along_axis(labels, order, axis=0), last
 
 
-def _average_precision(
-    order: np.ndarray, hits: np.ndarray, last: np.ndarray, weight: np.ndarray | None = None
-) -> np.ndarray:
-    weight = np.ones(order.shape) if weight is None else weight.astype(np.float64)
-    found = weight * hits
-    positives = found.sum(axis=0)
+def _average_precision(order: np.ndarray, hits: np.ndarray, last: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
-        precision = np.cumsum(found, axis=0) / np.cumsum(weight, axis=0)
+        precision = np.cumsum(hits, axis=0) / (np.arange(len(order))[:, None] + 1.0)
         precision = np.take_along_axis(precision, last, axis=0)
-        # An item drawn zero times weighs nothing, also where nothing above it was drawn (0 / 0).
-        return np.where(found > 0, found * precision, 0.0).sum(axis=0) / positives
+        return np.where(hits, precision, 0.0).sum(axis=0) / hits.sum(axis=0)
 
 
 def _scores(scores: np.ndarray) -> np.ndarray:

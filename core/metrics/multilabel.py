@@ -1,4 +1,4 @@
-"""Micro-averaged F1 of multi-label data sets, with the counts per item from which it is resampled."""
+"""Micro-averaged F1 of multi-label data sets, with the counts per item that give its interval."""
 
 from __future__ import annotations
 
@@ -81,15 +81,9 @@ def micro_f1(predicted: np.ndarray, labels: np.ndarray) -> MicroF1:
     )
 
 
-def micro_f1_replicates(counts: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """(R,) micro-F1 of each resample, from `counts` (N, 3) of `micro_f1`.
-
-    `drawn` (R, N): how often each item was drawn (metrics.bootstrap). NaN for a resample without any label or
-    prediction.
-    """
-    if drawn.ndim != 2 or drawn.shape[1] != len(counts):
-        raise ValueError(f"drawn has shape {drawn.shape}; it must be (R, {len(counts)})")
-    tp, fp, fn = (drawn.astype(np.float64) @ counts).T
+def micro_f1_left_out(counts: np.ndarray) -> np.ndarray:
+    """(N,) micro-F1 without each item in turn, from `counts` (N, 3); NaN where nothing is left."""
+    tp, fp, fn = (counts.sum(axis=0) - counts).T.astype(np.float64)
     with np.errstate(invalid="ignore"):
         return 2 * tp / (2 * tp + fp + fn)
 

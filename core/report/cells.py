@@ -26,7 +26,7 @@ class CellError(ValueError):
 class Cell:
     """One number of ours. `low` and `high` bound its 95 % interval, `seeds` holds the value of each seed.
 
-    `n` counts the independent items behind it (instances, clips); `protocol` says how it was measured.
+    `n` counts the independent units behind it (instances, clips); `protocol` says how it was measured.
     """
 
     row: str
@@ -43,34 +43,55 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Items:
-    """What a claim's paired test needs of one cell.
+    """What averages and paired tests need of one cell: what each item scored, and which item it is.
 
-    `scores` holds one (n,) array per seed: the items' scores in the data set's order (kind "items", the cell
-    is 100 times their mean if its unit is %), or bootstrap replicates of the cell in its own unit, drawn with
-    the data set's shared resampling (kind "replicates", for metrics that are no mean). `dataset` names what
-    was scored: only cells of one data set can be paired item by item.
+    scores: one (n,) array per seed. Kind "items": scores whose mean (times 100 for %) is the cell. Kind
+    "contributions": the same of a metric that is no mean (see core.metrics.jackknife), one a unit.
+    ids: (n,) of the items, distinct; rows are paired by them.
+    units: (n,) what is independent of each other and resampled, written "<set>:<name>": the clip that three
+    questions are about. Empty where every item is a unit of its own.
+    dataset: what was scored. "mmau/easy" and "mmau/hard" are parts of one exam: they can be compared.
     """
 
     row: str
     column: str
     dataset: str
     scores: tuple[np.ndarray, ...]
-    kind: Literal["items", "replicates"] = "items"
+    ids: tuple[str, ...]
+    units: tuple[str, ...] = ()
+    kind: Literal["items", "contributions"] = "items"
+
+    @property
+    def exam(self) -> str:
+        """The data set without its part."""
+        return self.dataset.partition("/")[0]
+
+    @property
+    def resampled(self) -> tuple[str, ...]:
+        """(n,) the unit of each item."""
+        return self.units or tuple(f"{self.exam}:{name}" for name in self.ids)
 
 
 def write_cells(folder: Path, table: str, cells: Iterable[Cell], items: Iterable[Items] = ()) -> None:
     """Write `folder`/`table`.json and `folder`/`table`.items.json, each replaced in one step.
 
-    Raises CellError for a duplicate, a number that is not finite, an unknown scale, or items that do not
-    belong to their cell (unknown cell, other count, other mean), and writes nothing then.
+    Raises CellError for a duplicate, a number that is not finite, a value outside its own interval, an
+    unknown scale, or items that do not belong to their cell (unknown cell, other count, other mean), and
+    writes nothing then.
     """
     known: dict[tuple[str, str], Cell] = {}
     for cell in cells:
         _check_cell(cell, where=f"{table}/{cell.row}/{cell.column}")
+        if outside(cell):
+            raise CellError(
+                f"{table}/{cell.row}/{cell.column}: {cell.value} lies outside its own interval "
+                f"{cell.low}..{cell.high}; the interval is biased, use one of core.report.scoring's"
+            )
         if (cell.row, cell.column) in known:
             raise CellError(f"{table}/{cell.row}/{cell.column} is given twice")
         known[cell.row, cell.column] = cell
     scored: set[tuple[str, str]] = set()
+    sets: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
     item_rows: list[dict[str, Any]] = []
     for item in items:
         where = f"{table}/{item.row}/{item.column}"
@@ -84,6 +105,7 @@ def write_cells(folder: Path, table: str, cells: Iterable[Cell], items: Iterable
                 "column": item.column,
                 "dataset": item.dataset,
                 "kind": item.kind,
+                "set": sets.setdefault((item.ids, item.units), len(sets)),
                 "scores": [_encode(s) for s in item.scores],
             }
         )
@@ -91,8 +113,9 @@ def write_cells(folder: Path, table: str, cells: Iterable[Cell], items: Iterable
     for cell in known.values():
         values = {name: _plain(value) for name, value in asdict(cell).items()}
         nested.setdefault(values.pop("row"), {})[values.pop("column")] = values
-    lines = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in item_rows)
-    write_text_atomic(folder / f"{table}.items.json", f"[\n{lines}\n]\n" if lines else "[]\n")
+    named = [{"ids": ids, "units": units} for ids, units in sets]
+    text = f'{{"sets": {_lines(named)}, "items": {_lines(item_rows)}}}\n'
+    write_text_atomic(folder / f"{table}.items.json", text)
     write_text_atomic(folder / f"{table}.json", json.dumps(nested, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -122,16 +145,29 @@ def read_items(folder: Path, table: str) -> dict[tuple[str, str], Items]:
     path = folder / f"{table}.items.json"
     if not path.exists():
         return {}
+    raw = _read_json(path)
+    if not isinstance(raw, dict) or set(raw) != {"sets", "items"}:
+        raise CellError(f"{path}: expected sets of ids and items of cells; run the score stage again")
     out: dict[tuple[str, str], Items] = {}
-    for number, raw in enumerate(_read_json(path)):
+    for number, entry in enumerate(raw["items"]):
         try:
-            item = Items(**{**raw, "scores": tuple(_decode(s) for s in raw["scores"])})
-        except (TypeError, KeyError, ValueError) as error:
+            values = dict(entry)
+            named = raw["sets"][values.pop("set")]
+            values |= {key: tuple(named[key]) for key in ("ids", "units")}
+            item = Items(**{**values, "scores": tuple(_decode(s) for s in values["scores"])})
+            if any(len(s) != len(item.ids) for s in item.scores):
+                raise ValueError(f"{len(item.ids)} ids")
+        except (AttributeError, TypeError, KeyError, IndexError, ValueError) as error:
             raise CellError(
                 f"{path}: entry {number} is not an items record ({error}); run the score stage again"
             ) from None
         out[item.row, item.column] = item
     return out
+
+
+def outside(cell: Cell) -> bool:
+    """Whether a value lies outside its own interval, by more than the files' last digit."""
+    return not cell.low - 2e-6 <= cell.value <= cell.high + 2e-6
 
 
 def _read_json(path: Path) -> Any:
@@ -161,18 +197,23 @@ def _check_cell(cell: Cell, *, where: str) -> None:
 def _check_items(items: Items, cell: Cell | None, *, where: str) -> None:
     if cell is None:
         raise CellError(f"{where}: items are given for a cell that is not")
-    if items.kind not in ("items", "replicates"):
-        raise CellError(f"{where}: kind of items is {items.kind!r}; it must be 'items' or 'replicates'")
+    if items.kind not in ("items", "contributions"):
+        raise CellError(f"{where}: kind of items is {items.kind!r}; it must be 'items' or 'contributions'")
     if not items.scores or any(s.ndim != 1 or not np.isfinite(s).all() for s in items.scores):
         raise CellError(f"{where}: items need one flat array of finite scores per seed")
-    if len({len(s) for s in items.scores}) != 1:
-        raise CellError(f"{where}: the seeds have different numbers of scores")
-    if items.kind == "items":
-        if len(items.scores[0]) != cell.n:
-            raise CellError(f"{where}: {len(items.scores[0])} item scores for a cell of n = {cell.n}")
-        mean = 100 * float(np.mean([s.mean() for s in items.scores]))
-        if cell.unit == "%" and abs(mean - cell.value) > 0.01:
-            raise CellError(f"{where}: the items average {mean:.3f} but the cell says {cell.value:.3f}")
+    if {len(s) for s in items.scores} != {len(items.ids)}:
+        raise CellError(f"{where}: the seeds have other numbers of scores than there are ids")
+    if len(set(items.ids)) < len(items.ids):
+        raise CellError(f"{where}: an id stands twice among its items")
+    if items.units and (len(items.units) != len(items.ids) or not all(":" in u for u in items.units)):
+        raise CellError(f'{where}: units must be one an item, written "<set>:<name>"')
+    if len(set(items.resampled)) != cell.n:
+        raise CellError(
+            f"{where}: scores of {len(set(items.resampled))} units for a cell of n = {cell.n} units"
+        )
+    mean = float(np.mean([s.mean() for s in items.scores])) * (100 if cell.unit == "%" else 1)
+    if abs(mean - cell.value) > 0.01:
+        raise CellError(f"{where}: the items average {mean:.3f} but the cell says {cell.value:.3f}")
 
 
 def _is_number(value: Any) -> bool:
@@ -192,7 +233,13 @@ def _encode(scores: np.ndarray) -> str | list[float]:
     values = np.asarray(scores, dtype=np.float64)
     if np.isin(values, (0.0, 1.0)).all():
         return "".join(_BINARY_DIGITS[v] for v in values.tolist())
-    return [round(v, 5) for v in values.tolist()]
+    return [float(f"{v:.4g}") for v in values.tolist()]
+
+
+def _lines(entries: Sequence[dict[str, Any]]) -> str:
+    """A JSON list with a line an entry, so that a changed cell is a changed line."""
+    lines = ",\n".join("  " + json.dumps(entry, ensure_ascii=False) for entry in entries)
+    return f"[\n{lines}\n]" if lines else "[]"
 
 
 def _decode(scores: str | Sequence[float]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A paper's claims as comparisons between cells (claims.yaml), tested by a paired bootstrap over items."""
+"""A paper's claims as comparisons between cells (claims.yaml), tested on the items that both sides share."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from core.metrics.bootstrap import Effect, bootstrap_means, dataset_seed, effect_of
+from core.metrics.jackknife import Effect
 from core.report.cells import Cell, Items
-from core.report.paper import Paper, PaperError, Reported, checked, load_yaml
+from core.report.pairing import Term, common_items, spread_of
+from core.report.paper import Paper, PaperError, Reported, checked, load_yaml, named_columns
 from core.run.strict_yaml import nearest
 
 Kind = Literal["greater", "not_worse", "equivalent"]
 Verdict = Literal["holds", "does not hold", "undecided", "not tested"]
 Key = tuple[str, str]
+MIN_UNITS = 10  # items (clips) of the smallest set; with fewer no claim is tested
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One side of a comparison: the mean of a row's `columns`."""
+    """One side of a comparison: the mean of a row's `columns`; claims.yaml may name a group of them."""
 
     row: str
     columns: tuple[str, ...]
@@ -88,39 +88,48 @@ def read_claims(folder: Path, *, paper: Paper) -> tuple[Claim, ...]:
 
 
 def check_claim(claim: Claim, *, cells: Mapping[Key, Cell], items: Mapping[Key, Items]) -> Outcome:
-    """Test one claim on the cells and items of one profile's results of `claim.table`."""
+    """Test one claim on the cells and items of one profile's results of `claim.table`.
+
+    The interval is Student's t over what each unit contributes to the effect (core.report.pairing), which
+    allows for events that so few units would not show; below MIN_UNITS units in a set nothing is tested.
+    """
     parts: list[_Part] = []
     for left, right in zip(claim.left.columns, claim.right.columns, strict=True):
         part = _difference((claim.left.row, left), (claim.right.row, right), cells=cells, items=items)
         if isinstance(part, str):
             return Outcome(claim=claim, verdict="not tested", reason=part)
         parts.append(part)
-    if len({len(p.replicates) for p in parts}) != 1:
-        return Outcome(
-            claim=claim, verdict="not tested", reason="the columns have different numbers of replicates"
-        )
-    replicates = np.mean([p.replicates for p in parts], axis=0)
-    point = float(np.mean([p.effect for p in parts]))
-    effect = effect_of(point, replicates)
-    if claim.kind == "not_worse":
-        effect = _with_p(effect, effect_of(point + claim.margin, replicates + claim.margin).p)
-    elif claim.kind == "equivalent":
-        sides = (
-            effect_of(point + claim.margin, replicates + claim.margin),
-            effect_of(claim.margin - point, claim.margin - replicates),
-        )
-        effect = _with_p(effect, max(side.p for side in sides))
-    seeds = {len(p.by_seed) for p in parts}
-    by_seed = (
-        np.mean([p.by_seed for p in parts], axis=0) if len(seeds) == 1 and 0 not in seeds else np.empty(0)
+    point = sum(part.effect for part in parts) / len(parts)
+    spread = spread_of(
+        [
+            Term(weight=term.weight / len(parts), cell=term.cell, items=term.items)
+            for part in parts
+            for term in part.terms
+        ]
     )
+    if spread is None or spread.n < MIN_UNITS:
+        n = 1 if spread is None else spread.n
+        return Outcome(
+            claim=claim,
+            verdict="not tested",
+            n=n,
+            reason=f"too few items: {n} in the smallest set, fewer than {MIN_UNITS}",
+        )
+    low, high = point - spread.half_width, point + spread.half_width
+    distance = point
+    if claim.kind == "not_worse":
+        distance = point + claim.margin
+    elif claim.kind == "equivalent":
+        distance = claim.margin - abs(point)
+    by_seed = _mean_by_seed([part.by_seed for part in parts])
     return Outcome(
         claim=claim,
-        verdict=verdict(claim, effect.low, effect.high),
-        effect=effect,
-        n=min(p.n for p in parts),
-        agree=int(sum(_points_right(claim, float(e)) for e in by_seed)) if len(by_seed) else None,
+        verdict=verdict(claim, low, high),
+        effect=Effect(effect=point, low=low, high=high, p=spread.p(distance)),
+        n=spread.n,
+        agree=sum(_points_right(claim, one) for one in by_seed) if by_seed else None,
         seeds=len(by_seed),
+        reason="; ".join(dict.fromkeys(part.note for part in parts if part.note)),
     )
 
 
@@ -150,10 +159,12 @@ def printed_effect(claim: Claim, reported: Mapping[tuple[str, str, str], Reporte
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
+    """One column's difference, its two terms (weights 1 and -1), and what must be said of them."""
+
     effect: float
-    replicates: np.ndarray
-    by_seed: np.ndarray
-    n: int
+    terms: tuple[Term, Term]
+    by_seed: tuple[float, ...]
+    note: str = ""
 
 
 def _difference(
@@ -164,50 +175,57 @@ def _difference(
     for key in (left, right):
         if key not in cells:
             return f"{'/'.join(key)} has no number in this profile"
-    constant = {key for key in (left, right) if cells[key].low == cells[key].high == cells[key].value}
-    draws: dict[Key, np.ndarray] = {}
-    scored = [key for key in (left, right) if key in items]
-    for key in (left, right):
-        if key not in items and key not in constant:
+        constant = cells[key].low == cells[key].high == cells[key].value
+        if key not in items and not constant:
             return f"{'/'.join(key)} has no item scores beside its number; run its score stage again"
-    if not scored:
+    a, b = items.get(left), items.get(right)
+    if a is None and b is None:
         return f"neither {'/'.join(left)} nor {'/'.join(right)} has item scores"
-    if len({items[key].dataset for key in scored}) > 1:
-        return f"{both} were scored on different data ({items[left].dataset}, {items[right].dataset})"
-    if len({cells[key].unit for key in (left, right)}) > 1:
+    if cells[left].unit != cells[right].unit:
         return f"{both} have different units"
-    size = {(items[key].kind, len(items[key].scores[0])) for key in scored}
-    if len(size) > 1:
-        return f"{both} have item scores of different kinds or numbers; score both again"
-    for key in (left, right):
-        draws[key] = _replicates(items[key], cells[key]) if key in items else np.array(cells[key].value)
-    replicates = draws[left] - draws[right]
-    a, b = (cells[key].seeds if key in items else (cells[key].value,) for key in (left, right))
-    by_seed = np.subtract(a, b) if len(a) == len(b) or len(scored) == 1 else np.empty(0)
+    values: tuple[float, ...] = (cells[left].value, cells[right].value)
+    seeds = tuple(cells[key].seeds if key in items else (cells[key].value,) for key in (left, right))
+    note = ""
+    if a is not None and b is not None:
+        if a.exam != b.exam:
+            return f"{both} were scored on different data ({a.dataset}, {b.dataset})"
+        if a.dataset == b.dataset and set(a.ids) != set(b.ids):
+            if "contributions" in (a.kind, b.kind):
+                return f"{both} were scored on different items of {a.dataset}; score both again on the same"
+            sizes = f"{len(a.ids)} and {len(b.ids)}"
+            a, b = common_items(a, b)
+            if not a.ids:
+                return f"{both} share no item of {a.dataset}"
+            note = f"{both}: over the {len(a.ids)} items that both have, of {sizes}"
+            seeds = tuple(_means(one, cells[left].unit) for one in (a, b))
+            values = tuple(sum(one) / len(one) for one in seeds)
+    paired = len(seeds[0]) == len(seeds[1]) or a is None or b is None
+    longest = max(len(one) for one in seeds)
+    first, second = (one * longest if len(one) == 1 else one for one in seeds)
     return _Part(
-        effect=cells[left].value - cells[right].value,
-        replicates=replicates,
-        by_seed=by_seed,
-        n=min(cells[key].n for key in scored),
+        effect=values[0] - values[1],
+        terms=(Term(weight=1.0, cell=cells[left], items=a), Term(weight=-1.0, cell=cells[right], items=b)),
+        by_seed=tuple(x - y for x, y in zip(first, second)) if paired else (),
+        note=note,
     )
 
 
-def _replicates(items: Items, cell: Cell) -> np.ndarray:
-    """Replicates (R,) of a cell in its unit, seeds averaged; a data set is always resampled the same way."""
-    mean = np.mean(np.stack(items.scores), axis=0)
-    if items.kind == "replicates":
-        return mean
-    return bootstrap_means(mean, seed=dataset_seed(items.dataset)) * (100.0 if cell.unit == "%" else 1.0)
+def _means(items: Items, unit: str) -> tuple[float, ...]:
+    """The mean of each seed in the cell's unit."""
+    return tuple(float(one.mean()) * (100.0 if unit == "%" else 1.0) for one in items.scores)
+
+
+def _mean_by_seed(parts: list[tuple[float, ...]]) -> list[float]:
+    """Mean over the parts, seed by seed; empty where they have different numbers of seeds."""
+    if len({len(part) for part in parts}) != 1:
+        return []
+    return [sum(one) / len(one) for one in zip(*parts, strict=True)]
 
 
 def _points_right(claim: Claim, effect: float) -> bool:
     if claim.kind == "equivalent":
         return abs(effect) < claim.margin
     return effect > (-claim.margin if claim.kind == "not_worse" else 0.0)
-
-
-def _with_p(effect: Effect, p: float) -> Effect:
-    return Effect(effect=effect.effect, low=effect.low, high=effect.high, p=p)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,8 +248,26 @@ class _Entry:
     comparison: _Comparison
 
 
+def _with_columns(raw: object, paper: Paper, *, where: str) -> object:
+    """A claim as parsed, with the group of columns that a side names written out. Raises PaperError."""
+    sides = raw.get("comparison") if isinstance(raw, Mapping) else None
+    table = paper.tables.get(str(raw.get("table"))) if isinstance(raw, Mapping) else None
+    if not isinstance(raw, Mapping) or not isinstance(sides, Mapping) or table is None:
+        return raw  # `checked` says what is wrong
+    written = {
+        name: {
+            **side,
+            "columns": named_columns(side["columns"], table.groups, where=f"{where}: {name}.columns"),
+        }
+        if isinstance(side, Mapping) and "columns" in side
+        else side
+        for name, side in sides.items()
+    }
+    return {**raw, "comparison": written}
+
+
 def _claim(raw: object, *, paper: Paper, where: str) -> Claim:
-    entry = checked(_Entry, raw, where=where)
+    entry = checked(_Entry, _with_columns(raw, paper, where=where), where=where)
     claim = Claim(
         id=entry.id, text=entry.text, source=entry.source, table=entry.table, **vars(entry.comparison)
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from core.report.tables import notes_on_pages
+from core.report.tables import wrong_note
 from core.run.code import REPOSITORY
 from core.run.made_from import older, profiles_of
 from core.run.pipeline import dvc_files
@@ -35,7 +35,7 @@ def main() -> int:
             found = older(paper, profile)
             if found is not None:
                 print(found)
-        if wrong := notes_on_pages(paper):
+        if wrong := wrong_note(paper):
             problems.append(f"{wrong}: run `python -m core.report.tables {paper}` and commit")
     print("\n".join(problems) if problems else "every stage of the chosen profile is up to date")
     return 1 if problems else 0

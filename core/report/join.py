@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.report.cells import PROFILES, Cell, CellError
+from core.report.cells import PROFILES, Cell, CellError, Items
+from core.report.pairing import Term, bounds_of, spread_of
 from core.report.paper import Paper, Reported, Table
 
 Results = Mapping[str, Mapping[tuple[str, str], Cell]]  # profile -> (row, column) -> cell
+Scored = Mapping[str, Mapping[tuple[str, str], Items]]  # the items of the same
 Printed = Mapping[tuple[str, str, str], Reported]  # (table, row, column) -> number
 
 
@@ -29,10 +31,13 @@ class Joined:
     reason: str = ""
 
 
-def join(paper: Paper, table_key: str, *, printed: Printed, results: Results) -> list[Joined]:
+def join(
+    paper: Paper, table_key: str, *, printed: Printed, results: Results, items: Scored | None = None
+) -> list[Joined]:
     """Every cell of a table in every profile, rows and columns in the order of paper.yaml.
 
-    Columns that are averages are computed here, for the paper's numbers and for ours. Raises CellError for a
+    Columns that are averages are computed here, for the paper's numbers and for ours; `items` of the cells
+    give their intervals. Raises CellError for a
     result whose row, column or scale the table does not have.
     """
     table = paper.tables[table_key]
@@ -61,7 +66,11 @@ def join(paper: Paper, table_key: str, *, printed: Printed, results: Results) ->
                 ours = cells.get((row, column))
                 if spec.average_of:
                     reported = average_reported(table_key, row, column, table=table, printed=printed)
-                    ours = _average_cell([cells.get((row, part)) for part in spec.average_of], column=column)
+                    scored = (items or {}).get(profile, {})
+                    ours = average_cell(
+                        [(cells.get((row, part)), scored.get((row, part))) for part in spec.average_of],
+                        column=column,
+                    )
                 status, reason = _status(
                     paper, table, row, column, profile, reported=reported, cell=ours, ran=bool(cells)
                 )
@@ -155,24 +164,41 @@ def _status(
     return ("reproduced" if inside or near else "differs"), ""
 
 
-def _average_cell(parts: Sequence[Cell | None], *, column: str) -> Cell | None:
-    """The average of our cells; half widths add in quadrature, since the parts are different data sets."""
-    cells = [part for part in parts if part is not None]
+def average_cell(parts: Sequence[tuple[Cell | None, Items | None]], *, column: str) -> Cell | None:
+    """The average of our cells, with the interval of the average itself; None where a part has no number.
+
+    What the parts share (answers that three columns judge, clips of two questions) is told from their items.
+    Where a part has no item scores nothing is known of that, and half widths are averaged: too wide at worst.
+    """
+    cells = [cell for cell, _ in parts if cell is not None]
     if len(cells) < len(parts) or not cells:
         return None
     value = sum(c.value for c in cells) / len(cells)
-    half = sum(((c.high - c.low) / 2) ** 2 for c in cells) ** 0.5 / len(cells)
+    constant = [c.low == c.high for c in cells]
+    known = all(fixed or items is not None for fixed, (_, items) in zip(constant, parts))
+    terms = [Term(weight=1 / len(cells), cell=c, items=i) for c, (_, i) in zip(cells, parts)]
+    spread = spread_of(terms) if known else None
+    if spread is not None:
+        low, high = value - spread.half_width, value + spread.half_width
+        how = "its interval is of the average itself"
+    else:
+        low, high = (sum(ends) / len(cells) for ends in ([c.low for c in cells], [c.high for c in cells]))
+        how = "without item scores: the average of their bounds"
+    ends = bounds_of(cells[0].unit)
+    if ends and min(c.value for c in cells) >= ends[0]:
+        low, high = max(low, ends[0]), min(high, ends[1])
+    units = {unit for _, items in parts if items is not None for unit in items.resampled}
     same = len({len(c.seeds) for c in cells}) == 1
     return Cell(
         row=cells[0].row,
         column=column,
         value=value,
-        low=value - half,
-        high=value + half,
-        n=sum(c.n for c in cells),
+        low=low,
+        high=high,
+        n=len(units) if known and units else sum(c.n for c in cells),
         seeds=tuple(sum(s) / len(s) for s in zip(*(c.seeds for c in cells), strict=True)) if same else (),
         scale=cells[0].scale,
-        protocol="average of the columns it names",
+        protocol=f"average of the columns it names; {how}",
         unit=cells[0].unit,
     )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from core.run.strict_yaml import ConfigError, check, is_key, nearest, read
 
@@ -22,7 +22,11 @@ class PaperError(ConfigError):
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column of a table; `average_of` names columns beside it: its cells are computed, never quoted."""
+    """One column of a table; `average_of` names columns beside it: its cells are computed, never quoted.
+
+    `group` is the heading under which pages print it: one table a group. `average_of` may be the name of
+    one of the table's `groups` in paper.yaml.
+    """
 
     label: str
     unit: str = "%"
@@ -30,21 +34,32 @@ class Column:
     decimals: int = 1
     average_of: tuple[str, ...] = ()
     not_run: str | None = None  # the reason printed where a row that ran has no number in this column
+    group: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One row of a table and where its numbers come from here.
 
-    `variant` names the variant of our stages that fills it, `derived` says how it is computed without a
-    model, `not_run` is the reason printed wherever a profile has no number for it.
+    `model` names the model of rows.yaml that it shows and `condition` what that is asked under ("" where
+    models
+    are asked in one way); `derived` says how it is computed without a model, `not_run` is the reason printed
+    wherever a profile has no number for it. `size` is that of the paper's model ("7B"): it is shown beside
+    the paper's numbers alone, since ours may be of another.
     """
 
     label: str
     group: str = ""
-    variant: str | None = None
+    model: str | None = None
+    condition: str = ""
     derived: str | None = None
     not_run: str | None = None
+    size: str = ""
+
+    @property
+    def sized_label(self) -> str:
+        """The label with the size of the paper's model."""
+        return f"{self.label} ({self.size})" if self.size else self.label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +70,22 @@ class Table:
     note: str = ""
     cells_from: str | None = None
     """Another table of the paper whose results fill this one too (the same numbers printed twice)."""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Named lists of columns, for `average_of` and for claims."""
 
     def __post_init__(self) -> None:
         if not self.columns or not self.rows:
             raise ValueError("a table needs at least one row and one column")
         _check_names("columns", self.columns)
         _check_names("rows", self.rows)
+        for name, members in self.groups.items():
+            if not members or len(set(members)) < len(members):
+                raise ValueError(f"groups.{name}: expected a list of columns, at least one, none twice")
+            for member in members:
+                if member not in self.columns:
+                    raise ValueError(f"groups.{name}: no column '{member}'{nearest(member, self.columns)}")
+            if name in self.columns:
+                raise ValueError(f"groups.{name}: a column has that name too; give the group another")
         plain = [name for name, column in self.columns.items() if not column.average_of]
         for name, column in self.columns.items():
             for part in column.average_of:
@@ -98,10 +123,10 @@ class Sheet:
                     f"tables.{name}: cells_from is '{of}', not another table{nearest(of, others)}"
                 )
             for key, row in table.rows.items():
-                if self.status == "built" and row.variant is row.derived is row.not_run is None:
+                if self.status == "built" and row.model is row.derived is row.not_run is None:
                     raise ValueError(
-                        f"tables.{name}.rows.{key} says neither `variant`, `derived` nor `not_run`: "
-                        "name the variant that fills it, or give the reason why nothing does"
+                        f"tables.{name}.rows.{key} says neither `model`, `derived` nor `not_run`: "
+                        "name the model that it shows, or give the reason why nothing does"
                     )
 
 
@@ -138,7 +163,23 @@ def read_paper(folder: Path) -> Paper:
 
 def parse_paper(raw: object, *, key: str, where: str) -> Paper:
     """Build a Paper from parsed YAML; `where` starts error messages. Raises PaperError."""
-    return Paper(key=key, **vars(checked(Sheet, raw, where=where)))
+    return Paper(key=key, **vars(checked(Sheet, _with_groups(raw, where=where), where=where)))
+
+
+def models_of(paper: Paper, *tables: str) -> dict[str, str]:
+    """Row -> "model" or "model/condition", of the tables named (default: all), for the rows that show a
+    model.
+
+    Raises PaperError where a row of one name shows another model in another table.
+    """
+    found: dict[str, str] = {}
+    for name in tables or tuple(paper.tables):
+        for key, row in paper.tables[name].rows.items():
+            if row.model is not None:
+                place = f"{row.model}/{row.condition}" if row.condition else row.model
+                if found.setdefault(key, place) != place:
+                    raise PaperError(f"tables.{name}.rows.{key} shows {place}, in another table {found[key]}")
+    return found
 
 
 def read_reported(folder: Path, *, paper: Paper) -> tuple[Reported, ...]:
@@ -171,6 +212,63 @@ def checked(schema: type[T], raw: object, *, where: str) -> T:
         return check(schema, raw, where=where)
     except ConfigError as error:
         raise PaperError(str(error)) from error
+
+
+def named_columns(raw: object, groups: Mapping[str, Sequence[str]], *, where: str) -> object:
+    """The columns of a named group where `raw` is a name; anything else as it is. Raises PaperError."""
+    if not isinstance(raw, str):
+        return raw
+    if raw not in groups:
+        raise PaperError(
+            f"{where}: expected a list of strings or the name of a group of columns, found {raw!r}"
+            f"{nearest(raw, groups)}"
+        )
+    return list(groups[raw])
+
+
+def _with_rows(table: Any, tables: Mapping[str, Any], *, where: str) -> Any:
+    """A table as parsed, with the rows that `rows_from` takes from another: all that show a model."""
+    if not isinstance(table, Mapping) or "rows_from" not in table:
+        return table
+    of = tables.get(str(table["rows_from"]))
+    rows = of.get("rows") if isinstance(of, Mapping) else None
+    if not isinstance(rows, Mapping) or "rows" in table:
+        why = (
+            "it has rows of its own"
+            if "rows" in table
+            else f"no table with rows{nearest(str(table['rows_from']), tables)}"
+        )
+        raise PaperError(f"{where}.rows_from: {why}")
+    kept = {key: row for key, row in rows.items() if isinstance(row, Mapping) and "model" in row}
+    return {**{key: value for key, value in table.items() if key != "rows_from"}, "rows": kept}
+
+
+def _with_groups(raw: Any, *, where: str) -> Any:
+    """paper.yaml as parsed, with the groups of columns that `average_of` names written out. Raises
+    PaperError."""
+    if not isinstance(raw, Mapping) or not isinstance(raw.get("tables"), Mapping):
+        return raw  # `checked` says what is wrong
+    tables: dict[str, object] = {}
+    for key, table in raw["tables"].items():
+        table = _with_rows(table, raw["tables"], where=f"{where}: tables.{key}")
+        tables[key] = table
+        columns = table.get("columns") if isinstance(table, Mapping) else None
+        groups = table.get("groups", {}) if isinstance(table, Mapping) else None
+        if isinstance(columns, Mapping) and isinstance(groups, Mapping):
+            at = f"{where}: tables.{key}"
+            written = {
+                name: {
+                    **one,
+                    "average_of": named_columns(
+                        one["average_of"], groups, where=f"{at}.columns.{name}.average_of"
+                    ),
+                }
+                if isinstance(one, dict) and "average_of" in one
+                else one
+                for name, one in columns.items()
+            }
+            tables[key] = {**dict(table), "columns": written}
+    return {**raw, "tables": tables}
 
 
 def _reported_rows(reader: csv.DictReader[str], *, paper: Paper, path: Path) -> tuple[Reported, ...]:

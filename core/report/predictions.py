@@ -10,7 +10,6 @@ Left out are orders without options and errors that did not happen. Numbers are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 
 from core.report.scoring import PredictionError, read_lines
 from core.run.files import write_bytes_atomic
+from core.run.jsonl import encode_line
 
 KEYS = ("id", "answers", "scores", "orders", "errors", "hash")
 
@@ -49,10 +49,7 @@ def line_of(prediction: Prediction) -> bytes:
         content["errors"] = prediction.errors
     if prediction.hash:
         content["hash"] = prediction.hash
-    separators = (",", ":") if prediction.scores else None
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=separators)
-    # half a surrogate pair, which a server's JSON may hold, has no UTF-8
-    return text.encode("utf-8", errors="replace") + b"\n"
+    return encode_line(content, compact=bool(prediction.scores))
 
 
 def prediction_of(line: Mapping[str, Any]) -> Prediction:

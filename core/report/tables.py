@@ -14,30 +14,36 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.report.cells import PROFILES, Cell, CellError, read_cells, read_items
+from core.report.cells import PROFILES, Cell, CellError, Items, read_cells, read_items
 from core.report.claims import check_claim, printed_effect, read_claims
 from core.report.join import join, wrong_averages
 from core.report.pages import claims_csv, claims_markdown, table_csv, table_latex, table_markdown
 from core.report.paper import Paper, PaperError, read_paper, read_reported
 from core.report.typeset import markdown_table
+from core.run.code import REPOSITORY
 from core.run.files import write_text_atomic
+from core.run.made_from import older, profiles_of
 
 
-def write_paper_tables(root: Path, key: str) -> list[Path]:
-    """Write paper_tables/<key>/ from projects/<key>/ under `root`; return the files. Stale ones go."""
-    folder, target = root / "projects" / key, root / "paper_tables" / key
+def write_paper_tables(root: Path, key: str, *, note: str = "", out: Path | None = None) -> list[Path]:
+    """Write paper_tables/<key>/ from projects/<key>/ under `root`; return the files. Stale ones go.
+
+    note: a paragraph for the head of every page. out: another folder to write to.
+    """
+    folder, target = root / "projects" / key, out or root / "paper_tables" / key
     paper = read_paper(folder)
     printed = {(r.table, r.row, r.column): r for r in read_reported(folder, paper=paper)}
     files: dict[str, str] = {}
     source = {name: table.cells_from or name for name, table in paper.tables.items()}
     results = {name: _results(folder, source[name]) for name in paper.tables}
+    items = {name: _items(folder, source[name]) for name in paper.tables}
     for name in paper.tables:
-        joined = join(paper, name, printed=printed, results=results[name])
+        joined = join(paper, name, printed=printed, results=results[name], items=items[name])
         files[f"{name}.md"] = table_markdown(
-            paper, name, joined, wrong_averages(paper, name, printed=printed)
+            paper, name, joined, wrong_averages(paper, name, printed=printed), note=note
         )
         files[f"{name}.csv"] = table_csv(joined)
-        files[f"{name}.tex"] = table_latex(paper, name, joined)
+        files[f"{name}.tex"] = table_latex(paper, name, joined, note=note)
     claims = read_claims(folder, paper=paper)
     if claims:
         outcomes = {}
@@ -47,12 +53,12 @@ def write_paper_tables(root: Path, key: str) -> list[Path]:
                     check_claim(
                         claim,
                         cells=results[claim.table].get(profile, {}),
-                        items=read_items(folder / "results" / profile, source[claim.table]),
+                        items=items[claim.table].get(profile, {}),
                     )
                     for claim in claims
                 ]
         effects = {claim.id: printed_effect(claim, printed) for claim in claims}
-        files["claims.md"] = claims_markdown(paper, outcomes, effects)
+        files["claims.md"] = claims_markdown(paper, outcomes, effects, note=note)
         files["claims.csv"] = claims_csv(outcomes, effects)
     for old in target.glob("*") if target.is_dir() else ():
         if old.suffix in (".md", ".csv", ".tex") and old.name not in files:
@@ -60,6 +66,25 @@ def write_paper_tables(root: Path, key: str) -> list[Path]:
     for filename, text in files.items():
         write_text_atomic(target / filename, text)
     return [target / filename for filename in files]
+
+
+def age_note(key: str) -> str:
+    """Which profiles' results of a paper are older than the code, as a paragraph; "" where none is."""
+    old = [profile for profile in profiles_of(key) if older(key, profile)]
+    if not old:
+        return ""
+    names = ", ".join(f"`{profile}`" for profile in old)
+    told = "`nox -s fresh` says which stages changed since."
+    return f"The numbers of profile {names} are older than the code; {told}"
+
+
+def wrong_note(key: str) -> str:
+    """What is wrong with how a paper's pages tell the age of their numbers; "" where nothing is."""
+    note, page = age_note(key), REPOSITORY / "paper_tables" / key / "claims.md"
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    if note in text and (note or "are older than the code" not in text):
+        return ""
+    return f"the pages of {key} {'do not say' if note else 'still say'} that numbers are older than the code"
 
 
 def write_index(root: Path) -> Path:
@@ -126,20 +151,29 @@ def _results(folder: Path, table: str) -> dict[str, dict[tuple[str, str], Cell]]
     return found
 
 
+def _items(folder: Path, table: str) -> dict[str, dict[tuple[str, str], Items]]:
+    return {profile: read_items(folder / "results" / profile, table) for profile in PROFILES}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m core.report.tables", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("papers", nargs="*", help="folders under projects/")
     parser.add_argument("--index", action="store_true", help="write paper_tables/README.md")
+    parser.add_argument("--note", default="", help="a paragraph for the head of every page")
+    parser.add_argument("--out", type=Path, help="write the pages of one paper to this folder instead")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the repository (default: here)")
     options = parser.parse_args(arguments)
     if not options.papers and not options.index:
         parser.error("name a paper, or --index")
+    if options.out and len(options.papers) != 1:
+        parser.error("--out takes the pages of one paper")
     try:
         for key in options.papers:
-            for path in write_paper_tables(options.root, key):
-                print(path)
+            note = options.note or age_note(key)
+            files = write_paper_tables(options.root, key, note=note, out=options.out)
+            print(f"{key}: {len(files)} files of tables and claims in {options.out or f'paper_tables/{key}'}")
         if options.index:
             print(write_index(options.root))
     except (PaperError, CellError, OSError) as error:

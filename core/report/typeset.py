@@ -22,6 +22,7 @@ _LATEX = {
     "→": r"$\rightarrow$",
     "≥": r"$\geq$",
     "≤": r"$\leq$",
+    "[": "{[}",  # behind \\ or a rule it would begin an optional argument
 }
 
 
@@ -33,7 +34,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left
 
 
 def markdown_escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Text of a cell or a list: no tag (a page drops <large>), no cell of its own."""
+    return text.replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
 
 
 def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str, label: str) -> str:
@@ -50,4 +52,5 @@ def latex_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption
 
 
 def latex_escape(text: str) -> str:
-    return "".join(_LATEX.get(c, c) for c in text)
+    """Text as LaTeX shows it; control characters, which stop a compilation, are left out."""
+    return "".join(_LATEX.get(c, c) for c in text if c >= " ")

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from core.run.files import OutputError
+from core.run.files import OutputError, remove_left_overs, temporary_of
 
 
 class RowWriter:
@@ -48,15 +48,32 @@ class RowWriter:
         return self._file.tell()
 
 
+class ArrayFileError(ValueError):
+    """A .npy file that is cut, or none."""
+
+
+def open_array(path: Path, *, mapped: bool = False) -> np.ndarray:
+    """The array of a .npy file; mapped: read as it is used. Raises FileNotFoundError, ArrayFileError."""
+    try:
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: run the stage that makes it again") from None
+    except (ValueError, EOFError, OSError, SyntaxError) as error:
+        raise ArrayFileError(
+            f"{path} is cut or no array ({str(error)[:120]}): delete it and run the stage that makes it again"
+        ) from error
+
+
 @contextlib.contextmanager
 def array_writer(path: Path, *, dtype: np.typing.DTypeLike = np.float32) -> Iterator[RowWriter]:
     """Write `path` (.npy) by appending rows; it appears when the block ends without an error.
 
     Raises OutputError when the disk is full or the folder cannot be written, and leaves nothing behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_overs(path)
         with open(temporary, "wb") as file:
             writer = RowWriter(file, np.dtype(dtype))
             yield writer

@@ -38,7 +38,19 @@ PACKAGES = ("core", "projects", "shared_data")
 
 # They watch a stage and hand nothing back that could reach a number (tests/contracts/test_code.py).
 NEUTRAL = frozenset(
-    ("core.run.tracking", "core.run.outbox", "core.run.provenance", "core.run.progress", "core.run.secrets")
+    f"core.run.{name}"
+    for name in (
+        "graph",
+        "jobs",
+        "mlflow_store",
+        "outbox",
+        "place",
+        "progress",
+        "provenance",
+        "secrets",
+        "tracking",
+        "tracking_names",
+    )
 )
 
 # Import name -> distribution of the libraries that can move a number or a byte of an output.

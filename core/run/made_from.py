@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.run.code import REPOSITORY, digest, made_of
 from core.run.files import write_json
 from core.run.pipeline import Stage, ancestors, locked_outputs, read_pipelines
+
+if TYPE_CHECKING:
+    from core.run.stage import Context
 
 FILE = "made_from.json"
 
@@ -38,17 +40,18 @@ class Older:
         return f"{self.paper}, profile {self.profile}: older than the code of {shown}"
 
 
-def write_made_from(folder: Path, *, root: Path, paper: str, profile: str) -> None:
-    """Write made_from.json of a paper's results into `folder`, from the stage `score` and all behind it."""
+def write_made_from(context: Context) -> None:
+    """Write made_from.json beside the results of a stage `score`: what it and all behind it were made of."""
+    profile = context.profile
     stages = read_pipelines(REPOSITORY, profile=profile)
-    mine = _score(stages, paper)
+    mine = _score(stages, context.paper)
     if mine is None:  # a paper without a pipeline of its own, as in tests
         return
     behind = sorted({mine, *ancestors(stages, mine)}, key=lambda stage: stage.address)
-    locked = locked_outputs(root)
+    locked = locked_outputs(context.root)
     outs = {out for stage in behind if stage.file == "shared_data/dvc.yaml" for out in stage.outs}
     write_json(
-        folder / FILE,
+        context.path("results", FILE),
         {
             "stages": _digests(behind, profile=profile),
             "data": {out: locked[out] for out in sorted(outs) if out in locked},

@@ -6,6 +6,7 @@ the receiver: `put` returns at once, and after a failure deliveries pause while 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -18,11 +19,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from core.run.files import write_bytes_atomic
+from core.run.jsonl import LineError, parse_line, split_lines
+
 Operation = dict[str, Any]
 
 QUEUE_LENGTH = 10_000  # operations; further ones go to the file
 BATCH = 1000  # metrics in one operation: MLflow's limit for one request
 LINGER = 0.5  # seconds that the thread waits for more before it sends
+LOCK_TIMEOUT = 5.0  # seconds for another process to let go of the pending file
 RETRY_AFTER = 30.0  # seconds without another try after a failure
 
 
@@ -167,8 +172,10 @@ def merge_metrics(operations: list[Operation]) -> list[Operation]:
 def append_pending(path: Path, operations: list[Operation]) -> None:
     """Append `operations` to the file, whole lines only, whoever else writes there."""
     text = "".join(json.dumps(operation) + "\n" for operation in operations)
-    with locked(path), open(path, "a", encoding="utf-8") as file:
-        file.write(text)
+    with locked(path), open(path, "ab+") as file:
+        if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+            text = "\n" + text  # a line that a kill or a full disk cut stays alone
+        file.write(text.encode("utf-8"))
 
 
 def take_pending(path: Path) -> tuple[list[Operation], int]:
@@ -178,16 +185,16 @@ def take_pending(path: Path) -> tuple[list[Operation], int]:
     """
     aside = path.with_name(path.name + ".sending")
     with locked(path):
-        old = aside.read_text(encoding="utf-8") if aside.exists() else ""
-        new = path.read_text(encoding="utf-8") if path.exists() else ""
+        old = aside.read_bytes() if aside.exists() else b""
+        new = path.read_bytes() if path.exists() else b""
         if old + new:
-            aside.write_text(old + new, encoding="utf-8")
+            write_bytes_atomic(aside, old + new if old.endswith(b"\n") else old + b"\n" * bool(old) + new)
         path.unlink(missing_ok=True)
     operations, cut = [], 0
-    for line in (old + new).splitlines():
+    for line in split_lines(old + new):
         try:
-            operations.append(json.loads(line))
-        except json.JSONDecodeError:
+            operations.append(parse_line(line, nan=True))
+        except LineError:
             cut += 1
     return operations, cut
 
@@ -195,21 +202,27 @@ def take_pending(path: Path) -> tuple[list[Operation], int]:
 def settle_pending(path: Path, left: list[Operation]) -> None:
     """After take_pending: put the operations that are `left` back in front of what came meanwhile."""
     with locked(path):
-        text = "".join(json.dumps(operation) + "\n" for operation in left)
+        text = "".join(json.dumps(operation) + "\n" for operation in left).encode("utf-8")
         if path.exists():
-            text += path.read_text(encoding="utf-8")
+            text += path.read_bytes()
         if text:
-            temporary = path.with_name(path.name + ".tmp")
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
+            write_bytes_atomic(path, text)
         path.with_name(path.name + ".sending").unlink(missing_ok=True)
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `<path>.lock` against other processes."""
+def locked(path: Path, *, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
+    """Hold the lock file `<path>.lock` against other processes. Raises TimeoutError (an OSError)."""
+    deadline = time.monotonic() + timeout
     with open(path.with_name(path.name + ".lock"), "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(errno.ETIMEDOUT, f"another process holds {file.name}") from None
+                time.sleep(0.02)
         yield
 
 

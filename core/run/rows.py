@@ -89,7 +89,11 @@ def entry_of(rows: Rows, stage: str, variant: str, *, stages: list[str]) -> list
     for name in reversed(chain):
         section, entry = siblings[name]
         if owned:
-            kept = {key: value for key, value in entry.items() if key not in FOR_OTHERS and key not in stages}
+            kept = {
+                key: value
+                for key, value in entry.items()
+                if key not in FOR_OTHERS and not (key in stages and isinstance(value, dict))
+            }
             found.append((f"{section}.{name}", kept))
         if (settings := entry.get(stage)) is not None:
             found.append((f"{section}.{name}.{stage}", settings))

@@ -15,6 +15,7 @@ import random
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from core.run import config as configuration
-from core.run import hardware, provenance, strict_yaml, tracking
+from core.run import hardware, place, provenance, strict_yaml, tracking
 from core.run.pipeline import paper_folder
 
 T = TypeVar("T")
@@ -80,6 +81,7 @@ def run(stage_function: Callable[..., None], schema: type[Any], argv: list[str] 
     parser.add_argument("variant", nargs="?", help="a variant that the configuration names")
     parser.add_argument("--profile", help="default: the one in params.yaml")
     arguments = parser.parse_args(argv)
+    _silence_libraries()
     command = " ".join([f"python -m {module}", *(sys.argv[1:] if argv is None else argv)])
     began = time.monotonic()
     with _signals_raise():
@@ -117,6 +119,9 @@ def _run(
     seed = int(getattr(config, "seed", 0))
     threads = hardware.limit_threads()
     seed_all(seed)
+    name = f"{stage} {variant}" if variant else stage
+    if hardware.is_main_process() and (where := place.begin(root, profile=profile)):
+        _say(f"{name}: {where}")
     tracker = tracking.off()
     if hardware.is_main_process():
         tracker = tracking.open_run(
@@ -125,7 +130,6 @@ def _run(
             name=f"{stage}@{variant}" if variant else stage,
             params=configuration.flatten(config),
             tags={
-                **provenance.git_state(root),
                 "profile": profile,
                 "stage": stage,
                 "variant": variant or "",
@@ -133,9 +137,14 @@ def _run(
                 "device": hardware.device(),
                 "threads": threads,
                 "seed": seed,
-                "data.hash": provenance.data_hash(root, deps=_deps(root, module, profile, variant)),
                 "mlflow.source.name": module,
             },
+        )
+        tracker.set_tags_later(
+            lambda: {
+                **provenance.git_state(root),
+                "data.hash": provenance.data_hash(root, deps=_deps(root, module, profile, variant)),
+            }
         )
     context = Context(
         paper=paper, stage=stage, variant=variant, profile=profile, root=root, tracker=tracker, seed=seed
@@ -154,7 +163,8 @@ def _run(
         # After a signal the machine may be about to go: what cannot be sent at once goes to the pending file.
         tracker.end(status, timeout=3.0 if status == "KILLED" else tracking.CLOSE_TIMEOUT)
         if hardware.is_main_process():
-            name = f"{stage} {variant}" if variant else stage
+            if status == "FINISHED":
+                place.end(root, profile=profile)
             seconds, memory = used["wall_seconds"], used["peak_memory_gib"]
             _say(f"{name}: {status.lower()}, {seconds:.1f} s, {memory:.2f} GiB at most")
 
@@ -182,6 +192,25 @@ def seed_all(seed: int) -> None:
         sys.modules["numpy"].random.seed(seed % 2**32)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(seed)
+
+
+def _silence_libraries() -> None:
+    """Keep off the console what libraries say to their own developers; our own warnings stay.
+
+    TRANSFORMERS_VERBOSITY, HF_HUB_DISABLE_PROGRESS_BARS and PYTHONWARNINGS win where they are set.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # bars of a second each, of local files
+    if "huggingface_hub" in sys.modules and os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] == "1":
+        sys.modules["huggingface_hub"].utils.disable_progress_bars()  # it has read the variable already
+    if "PYTHONWARNINGS" in os.environ or sys.warnoptions:
+        return
+    # transformers deprecates what peft and accelerate still call
+    for library in ("transformers", "peft", "accelerate", "torch"):
+        for category in (FutureWarning, DeprecationWarning):
+            warnings.filterwarnings("ignore", category=category, module=rf"{library}\.")
+    # so it is meant: what precedes the answer is audio and a prompt, given as embeddings
+    warnings.filterwarnings("ignore", message="Passing `repetition_penalty` with `inputs_embeds`")
 
 
 def default_profile(root: Path) -> str:
@@ -270,17 +299,22 @@ def _paper_and_stage(module: str) -> tuple[str, str]:
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Within the block the first Ctrl-C or SIGTERM raises Stopped; another Ctrl-C ends the process."""
+    """Within the block the first Ctrl-C or SIGTERM raises Stopped; another Ctrl-C ends the process.
+
+    Where Ctrl-C is ignored (a job started with `&`, nohup, cron) it stays so: a Ctrl-C at that terminal is
+    meant for what runs in the foreground. SIGTERM stops such a job.
+    """
     owner = os.getpid()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [n for n, handler in before.items() if n != signal.SIGINT or handler is not signal.SIG_IGN]
 
     def handle(number: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:  # a forked worker: no message, no clean-up that belongs to its parent
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if signal.SIGINT in numbers:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # accelerate's launcher adds one to every Ctrl-C
         raise Stopped(number)
 
@@ -289,8 +323,8 @@ def _signals_raise() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in numbers:
+            signal.signal(number, before[number])
 
 
 def _first_lines(stage_function: Callable[..., None]) -> str:

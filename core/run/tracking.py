@@ -1,7 +1,7 @@
 """MLflow tracking that can neither slow nor stop a training run.
 
-A background thread sends what a run logs (core.run.outbox); what a slow or dead server does not take is kept
-in `mlflow-pending.jsonl` and delivered later by
+A background thread imports MLflow, opens the run and sends what it logs (core.run.outbox): the stage starts
+at once. What a slow or dead server does not take is kept in `mlflow-pending.jsonl` and delivered later by
 
     python -m core.run.tracking resend
 
@@ -15,22 +15,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import shutil
 import sys
-import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from core.run import hardware
-from core.run.outbox import Operation, Outbox, locked, settle_pending, take_pending
+from core.run.mlflow_store import Store
+from core.run.outbox import Operation, Outbox, settle_pending, take_pending
+from core.run.secrets import redact, redact_fields, secrets_of
+from core.run.tracking_names import Names, cut, fit_name
 
 SYSTEM_EVERY = 10.0  # seconds between two samples of processor and memory
-CLOSE_TIMEOUT = 30.0  # seconds that the end of a run waits for a slow server
+CLOSE_TIMEOUT = 30.0  # seconds that the end of a run waits for what is not delivered yet
 LARGEST_ARTIFACT = 64 * 2**20  # bytes; checkpoints belong to DVC, not to MLflow
 LONGEST_PARAM, LONGEST_TAG, PARAMS_PER_REQUEST = 6000, 5000, 100  # MLflow's limits
 
@@ -42,7 +43,9 @@ class Tracker:
         self, outbox: Outbox | None, store: Store | None, run: str, system_every: float = 0.0
     ) -> None:
         self._outbox, self._store, self.run = outbox, store, run
+        self._metrics, self._params, self._tags = Names(), Names(), Names()
         self._ended = threading.Event()
+        self._finding: list[threading.Thread] = []
         self._sampler: threading.Thread | None = None
         if outbox is not None and system_every > 0:
             self._sampler = threading.Thread(target=self._sample, args=(system_every,), daemon=True)
@@ -52,12 +55,14 @@ class Tracker:
         """Log numbers at `step`."""
         now = int(time.time() * 1000)
         self._put(
-            "metrics", metrics=[[_key(name), float(value), now, step] for name, value in metrics.items()]
+            "metrics",
+            metrics=[[self._metrics.fit(name), float(value), now, step] for name, value in metrics.items()],
         )
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log settings as text; values longer than MLflow's limit are cut, which the value then says."""
-        texts = {_key(name): _cut(str(value), LONGEST_PARAM) for name, value in params.items()}
+        shown = redact_fields({name: str(value) for name, value in params.items()})
+        texts = {self._params.fit(name): cut(value, LONGEST_PARAM) for name, value in shown.items()}
         names = list(texts)
         for start in range(0, len(names), PARAMS_PER_REQUEST):
             self._put(
@@ -66,28 +71,52 @@ class Tracker:
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags (as text)."""
-        self._put("tags", tags={_key(name): _cut(str(value), LONGEST_TAG) for name, value in tags.items()})
+        shown = redact_fields({name: str(value) for name, value in tags.items()})
+        texts = {self._tags.fit(name): cut(value, LONGEST_TAG) for name, value in shown.items()}
+        self._put("tags", tags=texts)
+
+    def set_tags_later(self, find: Callable[[], Mapping[str, object]]) -> None:
+        """Set the tags that `find` returns, without waiting: git and long lock files take time."""
+        if self._outbox is None:
+            return
+
+        def work() -> None:
+            try:
+                self.set_tags(find())
+            except Exception as error:  # what cannot be found is not told; the run goes on
+                assert self._outbox is not None
+                self._outbox.say("tags", f"tracking: some tags are missing ({error})")
+
+        self._finding.append(threading.Thread(target=work, name="tags", daemon=True))
+        self._finding[-1].start()
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Attach a file (or every file of a folder) as it is now, under `folder` of the run's artefacts."""
         if self._outbox is None:
             return
-        if path.is_dir():
-            for file in sorted(each for each in path.rglob("*") if each.is_file()):
-                self.log_artifact(file, str(Path(folder, path.name, file.parent.relative_to(path))))
+        try:
+            if path.is_dir():
+                for file in sorted(each for each in path.rglob("*") if each.is_file()):
+                    self.log_artifact(file, str(Path(folder, path.name, file.parent.relative_to(path))))
+                return
+            size = path.stat().st_size
+        except OSError as error:
+            self._outbox.say(f"lost {path}", f"tracking: {path} is not attached: {error.strerror or error}")
             return
-        if path.stat().st_size > LARGEST_ARTIFACT:
+        if size > LARGEST_ARTIFACT:
             self._outbox.say(f"large {path}", f"tracking: {path} is not attached: larger than 64 MiB")
             return
-        with self._staged(path.name, folder) as copy:
-            shutil.copyfile(path, copy)
+        self._stage(path.name, folder, lambda copy: shutil.copyfile(path, copy))
 
     def log_figure(self, figure: Any, name: str) -> None:
         """Attach a matplotlib figure as the image `name` (such as "plots/shuffle.png")."""
         if self._outbox is not None:
             folder = str(Path(name).parent)
-            with self._staged(Path(name).name, "" if folder == "." else folder) as copy:
-                figure.savefig(copy, bbox_inches="tight")
+            self._stage(
+                Path(name).name,
+                "" if folder == "." else folder,
+                lambda copy: figure.savefig(copy, bbox_inches="tight"),
+            )
 
     @contextlib.contextmanager
     def child(self, name: str, *, params: Mapping[str, object] | None = None) -> Iterator[Tracker]:
@@ -111,8 +140,9 @@ class Tracker:
         if self._outbox is None or self._ended.is_set():
             return
         self._ended.set()
-        if self._sampler is not None:
-            self._sampler.join()
+        for thread in (self._sampler, *self._finding):
+            if thread is not None:
+                thread.join(timeout)
         self._put("end", status=status, time=int(time.time() * 1000))
         self._outbox.close(timeout=timeout)
 
@@ -120,18 +150,20 @@ class Tracker:
         if self._outbox is not None:
             self._outbox.put({"op": op, "run": self.run, **values})
 
-    @contextlib.contextmanager
-    def _staged(self, name: str, folder: str) -> Iterator[Path]:
-        """Give a place for a copy of an artefact, so that what is delivered is what was logged."""
+    def _stage(self, name: str, folder: str, write: Callable[[Path], object]) -> None:
+        """Keep a copy of an artefact until it is delivered, so that this is what was logged."""
         assert self._store is not None
+        assert self._outbox is not None
+        place: Path | None = None
         try:
             place = self._store.stage()
-            yield place / name
-        except OSError as error:
-            assert self._outbox is not None
+            write(place / name)
+        except OSError as error:  # a full or read-only disk
+            if place is not None:
+                shutil.rmtree(place, ignore_errors=True)
             self._outbox.say("stage", f"tracking: {name} is not attached: {error}")
             return
-        self._put("artifact", path=str(place / name), folder=_key(folder) if folder else "")
+        self._put("artifact", path=f"{place.name}/{name}", folder=fit_name(folder) if folder else "")
 
     def _sample(self, every: float) -> None:
         step = 0
@@ -162,7 +194,8 @@ def open_run(
     if os.environ.get("RESOUND_TRACKING", "").lower() in ("off", "0", "false"):
         return off()
     store = Store(root)
-    outbox = Outbox(store.deliver, pending=root / "mlflow-pending.jsonl", receiver=store.uri)
+    outbox = Outbox(store.deliver, pending=root / "mlflow-pending.jsonl", receiver=store.shown)
+    store.say = outbox.say
     run = uuid.uuid4().hex
     now = int(time.time() * 1000)
     start: Operation = {
@@ -173,146 +206,30 @@ def open_run(
         "time": now,
         "tags": {},
     }
-    # Opened here and not in the thread: importing MLflow beside a stage's own imports is asking for trouble.
-    try:
-        store.deliver(start)
-    except Exception as error:
-        outbox.failed(error)
-        outbox.keep([start])
+    outbox.put(start)
     tracker = Tracker(outbox, store, run, system_every)
     tracker.set_tags(tags or {})
     tracker.log_params(params or {})
     return tracker
 
 
-class Store:
-    """Delivers operations to MLflow. Runs are known by our own ids, so one can begin without a server."""
-
-    def __init__(self, root: Path, uri: str | None = None) -> None:
-        self._root = root.resolve()
-        local = f"sqlite:///{self._root / 'mlflow.db'}"
-        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or local
-        self._is_local = self.uri == local
-        self._staging: Path | None = None
-        self._client: Any = None
-        self._runs: dict[str, tuple[str, str]] = {}  # our id -> MLflow's run and experiment ids
-
-    def stage(self) -> Path:
-        """Return a new empty folder for a copy that waits to be delivered."""
-        return Path(tempfile.mkdtemp(prefix="artifact-", dir=self._staging_folder()))
-
-    def deliver(self, operation: Operation) -> None:
-        """Carry out one operation; raises whatever MLflow raises."""
-        for pause in (0.2, 1.0, 3.0, None):  # a busy SQLite file is worth a few tries
-            try:
-                self._deliver(operation)
-                return
-            except Exception as error:
-                if pause is None or not (self.uri.startswith("sqlite") and "locked" in str(error)):
-                    raise
-                time.sleep(pause)
-
-    def _deliver(self, operation: Operation) -> None:
-        from mlflow.entities import Metric, Param, RunTag
-
-        client = self._connect()
-        op, key = operation["op"], operation["run"]
-        if op == "start":
-            self._start(operation)
-            return
-        run, _ = self._known(key)
-        if op == "metrics":
-            client.log_batch(run, metrics=[Metric(*each) for each in operation["metrics"]])
-        elif op == "params":
-            client.log_batch(run, params=[Param(*each) for each in operation["params"].items()])
-        elif op == "tags":
-            client.log_batch(run, tags=[RunTag(*each) for each in operation["tags"].items()])
-        elif op == "artifact":
-            client.log_artifact(run, operation["path"], operation["folder"] or None)
-            shutil.rmtree(Path(operation["path"]).parent, ignore_errors=True)
-        elif op == "end":
-            client.set_terminated(run, operation["status"], operation["time"])
-
-    def _start(self, operation: Operation) -> None:
-        client = self._connect()
-        tags = {**operation["tags"], "resound.run": operation["run"]}
-        if "parent" in operation:
-            parent, experiment = self._known(operation["parent"])
-            tags["mlflow.parentRunId"] = parent
-        else:
-            experiment = self._experiment(operation["experiment"])
-        run = client.create_run(experiment, operation["time"], tags, run_name=operation["name"])
-        self._runs[operation["run"]] = (run.info.run_id, experiment)
-
-    def _known(self, key: str) -> tuple[str, str]:
-        """Return MLflow's ids of our run `key`; a run begun by another process is found by its tag."""
-        if key not in self._runs:
-            client = self._connect()
-            experiments = [each.experiment_id for each in client.search_experiments()]
-            found = client.search_runs(experiments, f"tags.`resound.run` = '{key}'", max_results=1)
-            if not found:
-                raise LookupError("the run has not begun there")
-            self._runs[key] = (found[0].info.run_id, found[0].info.experiment_id)
-        return self._runs[key]
-
-    def _experiment(self, name: str) -> str:
-        from mlflow.exceptions import MlflowException
-
-        client = self._connect()
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            # Without a place of its own, MLflow would put artefacts relative to the current folder.
-            place = str(self._root / "mlartifacts") if self._is_local else None
-            with contextlib.suppress(MlflowException):  # another process was quicker
-                tags = {"mlflow.experimentKind": "custom_model_development"}  # the view with run tables
-                return str(client.create_experiment(name, artifact_location=place, tags=tags))
-            found = client.get_experiment_by_name(name)
-        return str(found.experiment_id)
-
-    def _connect(self) -> Any:
-        if self._client is None:
-            for name, value in {
-                "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default, 7, is minutes of waiting
-                "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-                "MLFLOW_DISABLE_TELEMETRY": "true",
-            }.items():
-                os.environ.setdefault(name, value)
-            from mlflow.tracking import MlflowClient
-
-            if self._is_local:
-                uri = f"{self.uri}?timeout=30"  # seconds to wait for other writers
-                with locked(self._root / "mlflow.db"):  # two first runs at once would both make the tables
-                    client = MlflowClient(tracking_uri=uri)
-                    client.search_experiments(max_results=1)
-            else:
-                client = MlflowClient(tracking_uri=self.uri)
-            self._client = client
-        return self._client
-
-    def _staging_folder(self) -> Path:
-        if self._staging is None:
-            self._staging = self._root / "mlflow-pending"
-            self._staging.mkdir(exist_ok=True)
-        return self._staging
-
-
 def resend(root: Path, *, uri: str | None = None) -> tuple[int, int]:
     """Deliver what `mlflow-pending.jsonl` holds; return the numbers of operations delivered and left."""
     pending = root / "mlflow-pending.jsonl"
-    operations, cut = take_pending(pending)
-    if cut:
-        print(f"tracking: {cut} lines of {pending} were cut short and are dropped", file=sys.stderr)
+    operations, torn = take_pending(pending)
+    if torn:
+        print(f"tracking: {torn} lines of {pending} cannot be read and are dropped", file=sys.stderr)
     store = Store(root, uri)
     left: list[Operation] = []
     reasons: dict[str, int] = {}
     try:
         for index, operation in enumerate(operations):
             try:
-                if operation["op"] != "start" or not _begun(store, operation["run"]):
+                if operation.get("op") != "start" or not _begun(store, str(operation.get("run"))):
                     store.deliver(operation)
             except Exception as error:  # refused or unreachable: the file keeps it
                 left.append(operation)
-                reason = " ".join(str(error).split())[:160]
+                reason = " ".join(redact(str(error), *secrets_of(store.uri)).split())[:160]
                 reasons[reason] = reasons.get(reason, 0) + 1
                 if index == len(left) - 1 == 2:  # nothing gets through
                     left.extend(operations[index + 1 :])
@@ -323,7 +240,7 @@ def resend(root: Path, *, uri: str | None = None) -> tuple[int, int]:
     finally:
         settle_pending(pending, left)
     for reason, count in reasons.items():
-        print(f"tracking: {count} operations not taken by {store.uri}: {reason}", file=sys.stderr)
+        print(f"tracking: {count} operations not taken by {store.shown}: {reason}", file=sys.stderr)
     with contextlib.suppress(OSError):
         (root / "mlflow-pending").rmdir()  # only when empty
     return len(operations) - len(left), len(left)
@@ -331,22 +248,10 @@ def resend(root: Path, *, uri: str | None = None) -> tuple[int, int]:
 
 def _begun(store: Store, key: str) -> bool:
     try:
-        store._known(key)
+        store.known(key)
     except LookupError:
         return False
     return True
-
-
-def _key(name: str) -> str:
-    """Return `name` with what MLflow does not allow in a name replaced by "_"."""
-    return re.sub(r"[^\w./: -]", "_", name)[:250]
-
-
-def _cut(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
-    note = f" ... [cut: {len(text)} characters]"
-    return text[: limit - len(note)] + note
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -360,7 +265,11 @@ def main(argv: list[str] | None = None) -> int:
         "--to", help="tracking URI; by default MLFLOW_TRACKING_URI or the repository's mlflow.db"
     )
     arguments = parser.parse_args(argv)
-    sent, left = resend(Path(__file__).resolve().parents[2], uri=arguments.to)
+    try:
+        sent, left = resend(Path(__file__).resolve().parents[2], uri=arguments.to)
+    except OSError as error:
+        print(f"tracking: {error}; nothing is lost, run the same command again", file=sys.stderr)
+        return 2
     print(f"{sent} operations delivered, {left} left")
     return 1 if left else 0
 

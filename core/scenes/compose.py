@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.signal import lfilter
 
 from core.scenes.bank import PEAK, Bank
 from core.scenes.timeline import Event, Scene
@@ -38,6 +37,8 @@ def colour(seed: int) -> str:
 
 def noise(samples: int, *, sample_rate: int, seed: int) -> np.ndarray:
     """Background noise of mean power 1 and of the seed's colour, float32 (samples,)."""
+    from scipy.signal import lfilter  # scipy.signal takes half a second to import
+
     lead = sample_rate // 10  # the filters settle
     white = np.random.default_rng(seed).standard_normal(samples + lead, dtype=np.float32)
     if colour(seed) == "pink":

@@ -6,7 +6,6 @@ core.train.loop, so that stages that only load weights do not depend on the trai
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -21,11 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from safetensors.torch import save_model as write_safetensors
 from torch import nn
 
-from core.run.files import OutputError
+from core.run.files import OutputError, remove_left_overs, remove_tree, sha256_of, sweep, temporary_of
+from core.train.weight_files import complaint
 
 CHECKSUMS = "checksums.json"
 SHOWN = 8  # names of a kind that a message lists
@@ -57,9 +57,10 @@ class KeyReport:
 
 def save_model(model: nn.Module, path: Path) -> None:
     """Write parameters and persistent buffers (tied ones once) to a safetensors file, atomically."""
-    draft = path.with_name(path.name + ".tmp")
+    draft = temporary_of(path)
     with _output(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_overs(path)
         try:
             write_safetensors(model, str(draft))
             _sync(draft)
@@ -67,6 +68,52 @@ def save_model(model: nn.Module, path: Path) -> None:
         finally:
             draft.unlink(missing_ok=True)
         _sync(path.parent)
+
+
+def checksum(x: torch.Tensor) -> int:
+    """The sum of a tensor's bytes taken as whole numbers: exact, so the same on every device."""
+    x = x.detach().contiguous().reshape(-1)
+    kinds = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    size = x.element_size()
+    whole = x.view(kinds[size]) if size in kinds else torch.view_as_real(x).reshape(-1).view(torch.int64)
+    return int(whole.sum(dtype=torch.int64))
+
+
+def persistent_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Buffers that belong to a model's state, each under its first name."""
+    stored = model.state_dict(keep_vars=True)
+    return {name: x for name, x in model.named_buffers() if name in stored}
+
+
+def save_parts(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write some tensors of a model to a safetensors file, atomically; `load_parts` reads them."""
+    seen: set[object] = set()
+    ready = {}
+    for name, x in tensors.items():
+        x = x.detach()
+        place = (x.untyped_storage().data_ptr(), x.device)
+        ready[name] = x.clone(memory_format=torch.contiguous_format) if place in seen else x.contiguous()
+        seen.add(place)
+    draft = temporary_of(path)
+    with _output(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_overs(path)
+        try:
+            save_file(ready, str(draft))
+            _sync(draft)
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def load_parts(model: nn.Module, path: Path) -> None:
+    """Copy what `save_parts` wrote into the model. Raises as `load_model`, and where trained weights lack."""
+    report = load_model(model, path, strict=False)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    missing = tuple(name for name in report.missing if name in trained)
+    if missing or report.unexpected or report.reshaped:
+        report = KeyReport(missing=missing, unexpected=report.unexpected, reshaped=report.reshaped)
+        raise WeightsMismatch(f"{path} does not fit {type(model).__name__}: {report}")
 
 
 def load_model(model: nn.Module, path: Path, *, strict: bool = True) -> KeyReport:
@@ -79,6 +126,8 @@ def load_model(model: nn.Module, path: Path, *, strict: bool = True) -> KeyRepor
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}: run the stage that trains them, or check the path")
     try:
+        if (what := complaint(path)) is not None:
+            raise WeightsMismatch(f"{path} cannot be read as safetensors: {what}")
         found = load_file(str(path))
     except (SafetensorError, OSError) as error:
         raise WeightsMismatch(
@@ -139,25 +188,26 @@ def writing(draft: Path) -> Iterator[None]:
 def commit_checkpoint(draft: Path, *, keep: int) -> Path:
     """Turn a draft into a checkpoint, then delete all but the `keep` newest."""
     files = sorted(path for path in draft.iterdir() if path.name != CHECKSUMS)
-    (draft / CHECKSUMS).write_text(json.dumps({path.name: _sha256(path) for path in files}, indent=1))
+    (draft / CHECKSUMS).write_text(json.dumps({path.name: sha256_of(path) for path in files}, indent=1))
     for path in (*files, draft / CHECKSUMS, draft):
         _sync(path)
     final = draft.with_suffix("")
     if final.exists():  # of a run that has since gone back to an earlier one
-        shutil.rmtree(final)
+        remove_tree(final)
     os.rename(draft, final)
     _sync(final.parent)
     for old in _newest_first(final.parent)[keep:]:
-        shutil.rmtree(old)
+        remove_tree(old)
     return final
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint whose checksums hold; None where there is none. Removes drafts that a kill left.
+    """The newest checkpoint whose checksums hold; None where there is none. Removes what a kill left.
 
     A damaged one is renamed `*.corrupt`, with a warning, for the one before it. Raises CheckpointError where
     all are damaged.
     """
+    sweep(folder)
     for draft in folder.glob("step_*.tmp"):
         shutil.rmtree(draft)
     damaged: list[tuple[Path, str]] = []
@@ -209,7 +259,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
 def _problem(checkpoint: Path) -> str | None:
     try:
         checksums = json.loads((checkpoint / CHECKSUMS).read_text())
-        changed = [name for name, checksum in checksums.items() if _sha256(checkpoint / name) != checksum]
+        changed = [name for name, checksum in checksums.items() if sha256_of(checkpoint / name) != checksum]
     except (OSError, ValueError, AttributeError) as error:
         return str(error)
     return f"not as it was written: {', '.join(changed)}" if changed else None
@@ -218,11 +268,6 @@ def _problem(checkpoint: Path) -> str | None:
 def _newest_first(folder: Path) -> list[Path]:
     found = (path for path in folder.glob("step_*") if path.name.removeprefix("step_").isdigit())
     return sorted(found, key=lambda path: int(path.name.removeprefix("step_")), reverse=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.run.files import write_text_atomic
+from core.run.files import OutputError, write_text_atomic
 from core.run.hardware import peak_memory
+from core.run.jsonl import LineError, parse_line, split_lines
+
+KINDS = ("train", "evaluate", "resume")  # of lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class History:
 
 def read_history(path: Path) -> History:
     """Read what `HistoryFile` wrote; a last line that a kill tore is left out."""
-    kinds: dict[str, list[dict[str, Any]]] = {"train": [], "evaluate": [], "resume": []}
+    kinds: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for line in _lines(path):
         kinds[line.pop("kind")].append(line)
     return History(
@@ -49,7 +52,8 @@ class HistoryFile:
             write_text_atomic(path, "".join(json.dumps(line) + "\n" for line in lines))
 
     def __enter__(self) -> "HistoryFile":
-        self._file = self.path.open("a", buffering=1) if self.active else None
+        with self._explained():
+            self._file = self.path.open("ab", buffering=0) if self.active else None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,13 +61,28 @@ class HistoryFile:
             self._file.close()
 
     def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        """Append a line. Raises OutputError when the disk is full."""
         if self._file is not None:
-            self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+            left = memoryview((json.dumps({"kind": kind, "step": step, **values}) + "\n").encode())
+            with self._explained():
+                while left:  # a full disk may take a piece and refuse the rest
+                    left = left[self._file.write(left) :]
 
     def sync(self) -> None:
         """Wait until all lines are on the disk: a checkpoint must not be newer than its history."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            with self._explained():
+                os.fsync(self._file.fileno())
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self.path} ({error.strerror or error}); make room there or make the folder "
+                "writable, then run the same command again: it goes on from the last checkpoint"
+            ) from error
 
 
 class Clock:
@@ -106,7 +125,9 @@ class Clock:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        with contextlib.suppress(json.JSONDecodeError):  # torn by a kill
-            lines.append(json.loads(line))
+    for line in split_lines(path.read_bytes()) if path.exists() else ():
+        with contextlib.suppress(LineError):  # torn by a kill
+            parsed = parse_line(line, nan=True)
+            if parsed.get("kind") in KINDS and isinstance(parsed.get("step"), int):
+                lines.append(parsed)
     return lines

@@ -4,11 +4,15 @@
 
     step_00000100/     whole checkpoints, the newest `keep` of them; a rerun resumes from the last
     best/              model.safetensors of the best evaluation, where `best_metric` is set
+                       both hold what training changes: trained weights, and buffers that are no longer as
+                       at the start. Frozen weights are the caller's to build, and are checked on a resume
     history.jsonl      a line per log point, evaluation and resume; never a step twice
 
 A run that is killed and resumed has bit-equal losses on CPU: weights, optimiser, random states and the steps
 not logged yet are restored, the learning rate is a function of the step, and so must the batches be.
-Processes are data parallel (DistributedDataParallel through accelerate); weights are not sharded.
+Processes are data parallel (DistributedDataParallel through accelerate); weights are not sharded. Each
+normalises its own batch; running statistics of batch normalisation are averaged over processes after every
+step, so that all hold the same model.
 """
 
 import contextlib
@@ -28,18 +32,21 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list, send_to_device, set_seed
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from core.train.checkpoints import (
     CheckpointError,
     check_writable,
+    checksum,
     commit_checkpoint,
     describe_differences,
     draft_path,
     latest_checkpoint,
-    load_model,
+    load_parts,
+    persistent_buffers,
     random_state,
-    save_model,
+    save_parts,
     save_tensors,
     set_random_state,
     writing,
@@ -86,6 +93,8 @@ class _Run:
     accelerator: Accelerator
     options: TrainingOptions
     folder: Path
+    configuration: dict[str, Any]  # what a checkpoint must agree with
+    buffers: dict[str, int]  # checksums of the buffers at the start
     step: int = 0  # steps done
     saved: int = -1  # step of the newest checkpoint
     best: float | None = None
@@ -139,6 +148,8 @@ def fit(
             accelerator=accelerator,
             options=options,
             folder=folder,
+            configuration=_configuration(model, options, processes=accelerator.num_processes),
+            buffers={name: checksum(x) for name, x in persistent_buffers(model).items()},
         )
         _resume(run)
         file = folder / "history.jsonl"
@@ -278,6 +289,7 @@ def _update(run: _Run, source: Iterator[Batch], loss: LossFunction) -> None:
         scaler.step(run.optimizer)  # leaves out a step whose gradients overflowed
         scaler.update()
     run.optimizer.zero_grad()
+    _share_statistics(run)
     run.pending.append((run.step, values, ids))
 
 
@@ -337,18 +349,42 @@ def _keep_best(run: _Run, metrics: Mapping[str, float]) -> None:
     if run.best is None or sign * metrics[name] > sign * run.best:
         run.best = metrics[name]
         if run.accelerator.is_main_process:
-            save_model(run.model, run.folder / "best" / "model.safetensors")
+            save_parts(_changed(run), run.folder / "best" / "model.safetensors")
 
 
-def _configuration(run: _Run) -> dict[str, Any]:
-    """What a checkpoint must agree with: options that change the weights, number of processes, parameters."""
-    values: dict[str, Any] = {
-        name: value for name, value in asdict(run.options).items() if name not in FREE_TO_CHANGE
-    }
-    values["processes"] = run.accelerator.num_processes
-    for name, p in run.model.named_parameters():
-        values[f"parameter {name}"] = f"{tuple(p.shape)} {'trained' if p.requires_grad else 'frozen'}"
+def _configuration(model: nn.Module, options: TrainingOptions, *, processes: int) -> dict[str, Any]:
+    """What a checkpoint must agree with: options that change the weights, number of processes, parameters.
+
+    Frozen weights are not in it, so their checksums are.
+    """
+    values: dict[str, Any] = {k: v for k, v in asdict(options).items() if k not in FREE_TO_CHANGE}
+    values["processes"] = processes
+    for name, p in model.named_parameters():
+        kind = "trained" if p.requires_grad else f"frozen, sum {checksum(p)}"
+        values[f"parameter {name}"] = f"{tuple(p.shape)} {kind}"
     return dict(json.loads(json.dumps(values)))  # as it will be read back
+
+
+def _changed(run: _Run) -> dict[str, Tensor]:
+    """What training changes: the trained weights, and buffers that are not as at the start."""
+    weights = {name: p for name, p in run.model.named_parameters() if p.requires_grad}
+    buffers = persistent_buffers(run.model)
+    return weights | {name: x for name, x in buffers.items() if checksum(x) != run.buffers.get(name)}
+
+
+def _share_statistics(run: _Run) -> None:
+    """Average the running statistics of batch normalisation over processes: each has seen its own batches.
+
+    Without it those of the first process would be everyone's: DDP sends them to all at the next step.
+    """
+    if run.accelerator.num_processes == 1:
+        return
+    norms = [m for m in run.model.modules() if isinstance(m, _BatchNorm) and m.training]
+    found = [x for m in norms for x in (m.running_mean, m.running_var) if x is not None]
+    if found:
+        flat = run.accelerator.reduce(torch.cat([x.float().reshape(-1) for x in found]), "mean")
+        for x, mean in zip(found, flat.split([x.numel() for x in found]), strict=True):
+            x.copy_(mean.reshape(x.shape))
 
 
 def _save(run: _Run) -> None:
@@ -365,14 +401,14 @@ def _save(run: _Run) -> None:
     with writing(draft):
         if main:
             draft.mkdir()
-            save_model(run.model, draft / "model.safetensors")
+            save_parts(_changed(run), draft / "model.safetensors")
             scaler = None if accelerator.scaler is None else accelerator.scaler.state_dict()
             save_tensors({"optimizer": run.optimizer.state_dict(), "scaler": scaler}, draft / "optimizer.pt")
             state = {
                 "step": run.step,
                 "best": run.best,
                 "window": run.window,
-                "configuration": _configuration(run),
+                "configuration": run.configuration,
             }
             (draft / "state.json").write_text(json.dumps(state, indent=1))
         accelerator.wait_for_everyone()
@@ -392,13 +428,13 @@ def _resume(run: _Run) -> None:
     if checkpoint is None:
         return
     state = json.loads((checkpoint / "state.json").read_text())
-    difference = describe_differences(state["configuration"], _configuration(run))
+    difference = describe_differences(state["configuration"], run.configuration)
     if difference:
         raise CheckpointError(
             f"{checkpoint} was made by another configuration ({difference}): train into another folder, or "
             f"delete {run.folder}"
         )
-    load_model(run.model, checkpoint / "model.safetensors")
+    load_parts(run.model, checkpoint / "model.safetensors")
     saved = torch.load(checkpoint / "optimizer.pt", map_location="cpu", weights_only=True)
     run.optimizer.load_state_dict(saved["optimizer"])
     if accelerator.scaler is not None:
@@ -410,7 +446,10 @@ def _resume(run: _Run) -> None:
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and Ctrl-C instead of dying of them; a second Ctrl-C interrupts at once."""
+    """Collect SIGTERM and Ctrl-C instead of dying of them; a second Ctrl-C interrupts at once.
+
+    Where Ctrl-C is ignored (a job started with `&`, nohup, cron) it stays so: it is meant for others.
+    """
     caught: list[int] = []
 
     def note(number: int, _frame: object) -> None:
@@ -421,7 +460,8 @@ def _stop_signals() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():  # only that one may handle signals
         yield caught
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield caught
     finally:

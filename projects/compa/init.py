@@ -8,7 +8,6 @@ sound event detector; the text tower keeps its random weights. Every variant sha
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from core.encoders.clap import Clap, load_htsat, load_t5
 from core.encoders.clap_folder import ModelError, Shape, make_front_end, make_model, write_shape
+from core.run import hardware
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
 from core.scenes.bank import Bank, read_bank
@@ -78,11 +78,10 @@ def init(config: Config, *, context: Context) -> None:
             model, bank, config.detector, config.mix, config=config, folder=out / "detector", context=context
         )
         print(", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
-    write_shape(out, config.shape, Tokenizer.from_file(str(tokenizer_file)))
-    save_model(model, out / "model.safetensors")
-    if (out / "detector").is_dir():
-        shutil.rmtree(out / "detector")
-    close_folder(out, identity)
+    if hardware.is_main_process():
+        write_shape(out, config.shape, Tokenizer.from_file(str(tokenizer_file)))
+        save_model(model, out / "model.safetensors")
+    close_folder(out, identity, scratch=("detector",))
     sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
     context.tracker.log_metrics({f"parameters/{name}": float(size) for name, size in sizes.items()})
 

@@ -32,10 +32,13 @@ from core.encoders.clap_folder import (
     weights_of,
 )
 from core.metrics.retrieval import retrieval_ranks
+from core.run.arrays import open_array
 from core.run.files import write_json, write_text_atomic
+from core.run.jsonl import write_lines
 from core.run.stage import Context, progress
 from core.scenes.captions import shuffle_words
 from core.train.checkpoints import load_model
+from core.train.finite import check_finite
 from projects.compa.sets import EvalSet, Task, sets_of
 
 COMPARISONS = ("pair", "reversed", "triplet")
@@ -79,9 +82,9 @@ class Embedder:
             ids, mask = tokenize(self.tokenizer, part, max_tokens=self.max_tokens, pad_to_max=self.pad_to_max)
             for model, rows in zip(self.models, out):
                 device = model.log_scale.device
-                rows.append(
-                    F.normalize(model.embed_text(ids.to(device), mask.to(device)), dim=1).float().cpu()
-                )
+                embedded = model.embed_text(ids.to(device), mask.to(device))
+                check_finite(embedded, part)
+                rows.append(F.normalize(embedded, dim=1).float().cpu())
         return np.stack([torch.cat(rows).numpy() for rows in out])
 
     @torch.inference_mode()
@@ -95,6 +98,7 @@ class Embedder:
                 device = model.log_scale.device
                 heard = torch.from_numpy(np.array(features)).to(device)
                 embedded = model.embed_audio(heard, torch.from_numpy(np.ascontiguousarray(longer)).to(device))
+                check_finite(embedded, [f"{row} {column}" for row, column in keys])
                 rows.append(F.normalize(embedded, dim=1).float().cpu())
         return names, np.stack([torch.cat(rows).numpy() for rows in out])
 
@@ -103,8 +107,8 @@ class Embedder:
             (row, column) for row, column in json.loads((self.features / name / "index.json").read_text())
         ]
         if self.front_end is None:
-            mels = np.load(self.features / name / "audio.npy", mmap_mode="r")
-            longer = np.load(self.features / name / "longer.npy")
+            mels = open_array(self.features / name / "audio.npy", mapped=True)
+            longer = open_array(self.features / name / "longer.npy")
             for first in range(0, len(index), self.batch_size):
                 part = slice(first, first + self.batch_size)
                 yield index[part], mels[part], longer[part]
@@ -255,8 +259,7 @@ def classify(
 
 
 def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
-    lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in rows]
-    write_text_atomic(path, "\n".join(lines) + "\n")
+    write_lines(path, rows, compact=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Needs neither model nor audio: anyone can score again, or score by another proto
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ import numpy as np
 from core.metrics.compa import compa_scores, random_baseline
 from core.metrics.retrieval import Ranks, retrieval_scores
 from core.report.cells import Cell, write_cells
-from core.report.scoring import Result, map_cell, mean_cell, read_lines
+from core.report.paper import models_of, read_paper
+from core.report.scoring import Result, ids_of, map_cell, mean_cell, read_lines
+from core.run.files import write_bytes_atomic
+from core.run.made_from import write_made_from
 from core.run.stage import Context
 
 COLUMNS = {"esc50": "esc50", "urbansound8k": "us8k", "vggsound": "vggsound", "fsd50k": "fsd50k"}
@@ -27,16 +31,21 @@ WRITER = "predict stage"
 
 @dataclass(frozen=True)
 class Config:
-    """rows: row of the tables -> variant whose predictions fill it. triplets: see core.metrics.compa."""
+    """triplets: see core.metrics.compa."""
 
-    rows: dict[str, str]
     triplets: Literal["paper", "pairs_only"] = "paper"
 
 
 def score(config: Config, *, context: Context) -> None:
-    """Write every table's cells; a variant that was not run leaves its cells out."""
+    """Write every table's cells, of the rows that paper.yaml shows models in."""
+    score_rows(models_of(read_paper(context.folder)), config, context=context)
+    write_made_from(context)
+
+
+def score_rows(rows: Mapping[str, str], config: Config, *, context: Context) -> None:
+    """Write every table's cells; rows: row -> model. A model that was not run leaves its cells out."""
     tables: dict[str, list[Result]] = {"benchmark": [], "retrieval": [], "zero_shot": [], "shuffle": []}
-    for row, variant in config.rows.items():
+    for row, variant in rows.items():
         folder = context.path("predictions", variant)
         if (folder / "not_run.txt").is_file():
             print(f"{row}: {(folder / 'not_run.txt').read_text().strip()}")
@@ -47,7 +56,7 @@ def score(config: Config, *, context: Context) -> None:
                 if table == "shuffle" and not _shuffled(path).is_file():
                     continue
                 tables[table].append(result)
-    derived = chance(context, config)
+    derived = chance(context, rows, config)
     for table, results in tables.items():
         if results:
             cells, items = [cell for cell, _ in results], [item for _, item in results]
@@ -66,34 +75,51 @@ def score_file(
 ) -> Iterator[tuple[str, Result]]:
     """(table, cell and items) of one file of predictions."""
     lines = read_lines(path, writer=WRITER)
-    name = path.stem
+    name, ids = path.stem, ids_of(lines)
     if name.startswith("compa_"):
         kind = name.removeprefix("compa_")
         similarity, has_triplet = similarities(lines)
         seeds = [compa_scores(s, has_triplet, triplets=triplets) for s in similarity]
         for part in ("text", "audio", "group"):
             scores = [seed[part].astype(float) for seed in seeds]
-            protocol = f"strict wins, triplets: {triplets}, over {len(lines)} instances"
-            yield "benchmark", mean_cell(row, f"{kind}_{part}", name, scores, scale=scale, protocol=protocol)
+            yield (
+                "benchmark",
+                mean_cell(
+                    row,
+                    f"{kind}_{part}",
+                    name,
+                    scores,
+                    ids,
+                    scale=scale,
+                    protocol=f"strict wins, triplets: {triplets}",
+                    items="instances",
+                ),
+            )
     elif name.removesuffix("_shuffled") in RETRIEVAL:
         base = name.removesuffix("_shuffled")
         shuffled = name != base
         seeds = [retrieval_scores(ranks) for ranks in ranks_of(lines)]
-        protocol = "T-A: every caption a query; A-T: best of the clip's captions; ties lose"
+        captions = sum(len(line["text_to_audio"][0]) for line in lines)
+        protocol = (
+            f"T-A: each of {captions} captions a query; A-T: best of the clip's captions; ties lose; a clip "
+            "scores its captions' share"
+        )
         for column in (f"{way}_r{k}" for way in ("t2a", "a2t") for k in (1, 5, 10)):
             scores = [seed[column] for seed in seeds]
             full = f"{base}_{column}"
-            if not shuffled:
-                yield "retrieval", mean_cell(row, full, base, scores, scale=scale, protocol=protocol)
-            if column.endswith("_r1"):
-                full += "_shuffled" if shuffled else ""
-                yield "shuffle", mean_cell(row, full, base, scores, scale=scale, protocol=protocol)
+            tables = ["retrieval"] * (not shuffled) + ["shuffle"] * column.endswith("_r1")
+            full += "_shuffled" if shuffled else ""
+            for table in tables:
+                yield (
+                    table,
+                    mean_cell(row, full, base, scores, ids, scale=scale, protocol=protocol, items="clips"),
+                )
     elif name == "fsd50k":
         classes = json.loads(path.with_suffix(".classes.json").read_text(encoding="utf-8"))
         scores = list(np.array([line["scores"] for line in lines]).transpose(1, 0, 2))
         labels = np.array([[label in line["labels"] for label in classes] for line in lines])
         protocol = f"macro mAP over {labels.any(axis=0).sum()} classes with a positive, raw cosine"
-        yield "zero_shot", map_cell(row, name, name, scores, labels, scale=scale, protocol=protocol)
+        yield "zero_shot", map_cell(row, name, name, scores, labels, ids, scale=scale, protocol=protocol)
     else:
         scores = [
             np.array([float(line["rank"][seed] == 0) for line in lines])
@@ -101,14 +127,14 @@ def score_file(
         ]
         yield (
             "zero_shot",
-            mean_cell(row, COLUMNS[name], name, scores, scale=scale, protocol="accuracy, ties lose"),
+            mean_cell(row, COLUMNS[name], name, scores, ids, scale=scale, protocol="accuracy, ties lose"),
         )
 
 
-def chance(context: Context, config: Config) -> list[Cell]:
+def chance(context: Context, rows: Mapping[str, str], config: Config) -> list[Cell]:
     """The Random row, derived from how many pairs and triplets were scored; exact, so without item scores."""
     made: list[Cell] = []
-    folders = [context.path("predictions", variant) for variant in config.rows.values()]
+    folders = [context.path("predictions", variant) for variant in rows.values()]
     for kind in ("order", "attribute"):
         path = next(
             (f / f"compa_{kind}.jsonl" for f in folders if (f / f"compa_{kind}.jsonl").is_file()), None
@@ -194,7 +220,9 @@ def draw_shuffle(cells: Sequence[Cell], path: Path) -> None:
     axes[0][0].set_ylabel("R@1 (%)")
     axes[0][0].legend()
     figure.tight_layout()
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    write_bytes_atomic(path, buffer.getvalue())
     plt.close(figure)
 
 

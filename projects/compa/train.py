@@ -27,6 +27,7 @@ from core.encoders.clap_folder import Shape, make_front_end, make_model, read_sh
 from core.losses.contrastive import Masking
 from core.metrics.compa import compa_scores
 from core.metrics.retrieval import retrieval_ranks, retrieval_scores
+from core.run import hardware
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
 from core.scenes.bank import Bank, read_bank
@@ -105,7 +106,8 @@ def train(config: Config, *, context: Context) -> None:
                 evaluate=validate,
                 log=run.log_metrics,
             )
-        save_model(model, folder / "model.safetensors")
+        if hardware.is_main_process():
+            save_model(model, folder / "model.safetensors")
         close_folder(folder, identity)
         print(f"{context.variant} seed {seed}: {_last(history)}")
 

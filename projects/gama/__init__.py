@@ -1,1 +1,1 @@
-"""GAMA: planned; its tables and printed numbers, no stages yet."""
+"""GAMA (EMNLP 2024): an audio language model of several encoders, and complex reasoning about sounds."""

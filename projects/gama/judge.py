@@ -7,7 +7,6 @@ made up. Verdicts are kept in data/<profile>/language_cache, so that a stopped r
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from core.metrics.judge import Case, Verdict, judge, summarise
 from core.report.predictions import read_predictions
 from core.report.scoring import read_lines
 from core.run.files import write_text_atomic
+from core.run.jsonl import write_lines
 from core.run.stage import Context
 
 PROMPT = Path(__file__).parent / "prompts" / "judge.txt"
@@ -56,7 +56,7 @@ def judged(config: Config, *, context: Context) -> None:
             cases = [case_of(line, said[line["id"]]) for line in truth]
             verdicts = judge(chat, cases, prompt=prompt, concurrency=config.endpoint.concurrency)
             rated = summarise(verdicts)
-            write_text_atomic(out / f"{row}.jsonl", "".join(line_of(verdict) + "\n" for verdict in verdicts))
+            write_lines(out / f"{row}.jsonl", map(line_of, verdicts))
             spent = totals(reply for verdict in verdicts for reply in verdict.replies)
             context.tracker.log_metrics({f"{row}/{name}": value for name, value in rated.means.items()})
             print(f"{row}: {rated.means}, n = {rated.n}, without verdict {rated.failed}; {spent}")
@@ -75,12 +75,10 @@ def case_of(line: dict[str, Any], answer: str) -> Case:
     )
 
 
-def line_of(verdict: Verdict) -> str:
+def line_of(verdict: Verdict) -> dict[str, Any]:
     """One line: the scores, none where there is no verdict, and why."""
-    return json.dumps(
-        {"id": verdict.id, "scores": dict(verdict.scores), "reason": verdict.reason, "error": verdict.error},
-        ensure_ascii=False,
-    )
+    scores = dict(verdict.scores)
+    return {"id": verdict.id, "scores": scores, "reason": verdict.reason, "error": verdict.error}
 
 
 if __name__ == "__main__":

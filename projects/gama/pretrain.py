@@ -12,12 +12,10 @@ import itertools
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from core.adapters.bert_start import copy_text_tower
 from core.adapters.prefix_lm import AudioPrefixLM
@@ -29,11 +27,15 @@ from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import load_language_model
 from core.foundations.public import foundation_path
 from core.losses.bridging import bridging_losses
+from core.run import hardware
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
-from core.train.checkpoints import load_model, save_model
+from core.train.checkpoints import save_model
 from core.train.loop import fit
 from core.train.optimisation import TrainingOptions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def pretrain(config: Config, *, context: Context) -> None:
     folder = context.path("data", "instructions")
     mix = read_mix(folder, {"captions": 1.0}, known=store.knows)
     tower = foundation_path(context.root, context.profile, "text_tower")
+    from transformers import AutoTokenizer
+
     words = AutoTokenizer.from_pretrained(tower, local_files_only=True)
     shape = replace(config.shape, feature_size=store.widths()["ast"], vocab_size=len(words))
     out = context.path("checkpoints", "pretrain")
@@ -83,7 +87,8 @@ def pretrain(config: Config, *, context: Context) -> None:
             folder=out / "bridging",
             log=run.log_metrics,
         )
-    save_model(model, out / "bridging.safetensors")
+    if hardware.is_main_process():
+        save_model(model, out / "bridging.safetensors")
     print(f"bridging: loss {history.losses[0]:.3f} -> {history.losses[-1]:.3f}")
 
     seed_all(config.seed)
@@ -92,7 +97,7 @@ def pretrain(config: Config, *, context: Context) -> None:
     check_lengths(mix, tokenizer, max_tokens=config.max_prompt_tokens)
     width = lm.get_input_embeddings().weight.shape[1]
     speaking = AudioQFormer(shape)
-    load_model(speaking, out / "bridging.safetensors")
+    speaking.load_state_dict(model.state_dict())  # not from the file, which another process writes
     speaking.drop_text()
     branch = QFormerBranch(speaking, Projector(shape.hidden_size, width, scale=config.prefix_scale))
     with context.tracker.child("generative") as run:
@@ -116,9 +121,9 @@ def pretrain(config: Config, *, context: Context) -> None:
             folder=out / "generative",
             log=run.log_metrics,
         )
-    save_model(branch, out / "generative.safetensors")
+    if hardware.is_main_process():
+        save_model(branch, out / "generative.safetensors")
     print(f"generative: loss {history.losses[0]:.3f} -> {history.losses[-1]:.3f}")
-    remove_steps(out)
     close_folder(out, identity)
 
 
@@ -185,14 +190,6 @@ def caption_batches(
             # the same number for the same caption, in every process
             "captions": torch.tensor([zlib.crc32(item.output.lower().encode()) for item in items]),
         }
-
-
-def remove_steps(folder: Path) -> None:
-    """Checkpoints of finished trainings: only their last weights are read."""
-    import shutil
-
-    for checkpoint in folder.glob("*/step*"):
-        shutil.rmtree(checkpoint)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Needs no audio and no language model: anyone can score again, or by another prot
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +17,20 @@ import numpy as np
 from core.metrics.captioning import caption_scores
 from core.metrics.clotho_aqa import clotho_aqa_scores
 from core.metrics.label_mapping import Encode, Split, map_to_labels
-from core.metrics.multilabel import micro_f1, micro_f1_replicates, one_hot_argmax
+from core.metrics.multilabel import micro_f1, micro_f1_left_out, one_hot_argmax
 from core.metrics.stated import correct
 from core.metrics.tuples import reference_tuples, scene_tuples, tuple_scores
 from core.report.cells import Cell, Items, write_cells
-from core.report.scoring import PredictionError, map_cell, mean_cell, read_lines, statistic_cell
+from core.report.scoring import (
+    PredictionError,
+    Result,
+    ids_of,
+    map_cell,
+    mean_cell,
+    read_lines,
+    statistic_cell,
+    units_of,
+)
 from core.run.stage import Context
 
 COLUMNS = {"dcase2017": "dcase", "tut2017": "tut", "medley_solos": "medley"}  # else a set's own name
@@ -110,35 +118,36 @@ def score_set(
 ) -> Iterator[InTable]:
     """The cells of one row on one set of questions, each with its table."""
     table = table_of(name, truth)
-    mean = functools.partial(mean_cell, row, scale=scale)
     column = COLUMNS.get(name, name)
+
+    def mean(
+        column: str, scores: Sequence[np.ndarray], about: Lines = truth, *, part: str = name, **how: Any
+    ) -> Result:
+        units = units_of(about)
+        return mean_cell(row, column, part, scores, ids_of(about), units=units, scale=scale, **how)
+
     if "labels" in truth[0]:
         classes = json.loads((gold / f"{name}.classes.json").read_text(encoding="utf-8"))
         labels = np.array([[label in line["labels"] for label in classes] for line in truth])
         scores = class_scores(said, classes, encode=encode, config=config)
         how = "nearest label to the answer" if "answers" in said[0] else "nearest label to the audio"
+        ids, units = ids_of(truth), units_of(truth)
         if name in MAP_SETS:
             protocol = f"macro mAP of {labels.any(axis=0).sum()} classes, {how}"
-            yield table, *map_cell(row, column, name, scores, labels, scale=scale, protocol=protocol)
+            made = map_cell(
+                row, column, name, scores, labels, ids, units=units, scale=scale, protocol=protocol
+            )
         elif name == "dcase2017":
-            made = [micro_f1(one_hot_argmax(one), labels) for one in scores]  # LTU: one label an item
-            statistics = [functools.partial(micro_f1_replicates, one.counts) for one in made]
-            yield (
-                table,
-                *statistic_cell(
-                    row,
-                    column,
-                    name,
-                    [one.value for one in made],
-                    statistics,
-                    n=len(labels),
-                    scale=scale,
-                    protocol=f"micro-F1 of one label, {how}",
-                ),
+            f1s = [micro_f1(one_hot_argmax(one), labels) for one in scores]  # LTU: one label an item
+            values, left_out = [one.value for one in f1s], [micro_f1_left_out(one.counts) for one in f1s]
+            protocol = f"micro-F1 of one label, {how}"
+            made = statistic_cell(
+                row, column, name, values, left_out, ids, units=units, scale=scale, protocol=protocol
             )
         else:
             hits = [top_hits(one, labels) for one in scores]
-            yield table, *mean(column, name, hits, protocol=f"accuracy, {how}, ties lose")
+            made = mean(column, hits, protocol=f"accuracy, {how}, ties lose")
+        yield table, *made
         return
     answers = seeds_of(said)
     if "captions" in truth[0]:
@@ -146,33 +155,29 @@ def score_set(
         if table == "classification":
             captioned = [caption_scores(one, references) for one in answers]
             cider = [one.cider_d for one in captioned]
-            yield (
-                table,
-                *mean(f"{name}_cider", name, cider, protocol="CIDEr-D of one greedy caption", unit="0-10"),
-            )
+            note = "CIDEr-D of one greedy caption"
+            yield table, *mean(f"{name}_cider", cider, protocol=note, unit="0-10")
             if all(one.spice is not None for one in captioned):
                 spice = [np.asarray(one.spice) for one in captioned]
-                yield table, *mean(column, name, spice, protocol="SPICE of one greedy caption")
+                yield table, *mean(column, spice, protocol="SPICE of one greedy caption")
             else:
                 print(f"{row}/{column}: SPICE {captioned[0].not_run}")
         if book:
             true = [reference_tuples(each, book) for each in references]
             f1 = [tuple_scores([scene_tuples(a, book) for a in one], true).f1 for one in answers]
-            yield (
-                table,
-                *mean(f"{name}_tuples", name, f1, protocol="F1 of scene tuples against the captions'"),
-            )
+            yield table, *mean(f"{name}_tuples", f1, protocol="F1 of scene tuples against the captions'")
         return
     if "key" in truth[0]:
+        asked = [line for line in truth if line["options"]]
         right = [
             np.array(
                 [float(correct(a, t["key"], t["options"], names)) for a, t in zip(one, truth) if t["options"]]
             )
             for one in answers
         ]
-        if len(right[0]):
+        if asked:
             note = "the answer states what the timeline says"
-            yield table, *mean(f"{name}_timeline", name, right, protocol=note)
+            yield table, *mean(f"{name}_timeline", right, asked, protocol=note, items="questions")
         return
     made_aqa = [clotho_aqa_scores(one, [line["answers"] for line in truth]) for one in answers]
     how_matched = {
@@ -187,31 +192,45 @@ def score_set(
     ):
         if covered.any():
             hits = [one.hit[covered].astype(float) for one in made_aqa]
-            yield table, *mean(part, part, hits, protocol=f"exact answer, {how_matched[part]}")
+            about_part = [line for line, there in zip(truth, covered) if there]
+            note = f"exact answer, {how_matched[part]}"
+            yield table, *mean(part, hits, about_part, part=part, protocol=note, items="questions")
 
 
 def judged_cells(context: Context, config: Config) -> Iterator[InTable]:
-    """The judge's means, 1 to 5, where there was one; what has no verdict is left out and counted."""
+    """The judge's means, 1 to 5, where there was one; what has no verdict is left out and counted.
+
+    Raises PredictionError for a verdict on a question that the gold file lacks.
+    """
     for row, folder in config.rows.get("reasoning", {}).items():
         path = context.path("predictions", "judged", f"{folder}.jsonl")
         if not path.is_file():
             continue
         lines = read_lines(path)
-        rated = [line["scores"] for line in lines if line["scores"]]
+        rated = {line["id"]: line["scores"] for line in lines if line["scores"]}
+        truth = read_lines(context.path("predictions", "gold", "compa_r.jsonl"))
+        about = [line for line in truth if line["id"] in rated]
+        if strange := {line["id"] for line in lines} - {line["id"] for line in truth}:
+            raise PredictionError(
+                f"{path}: {len(strange)} verdicts are of questions that are not asked ({min(strange)}): "
+                "judge again"
+            )
         note = f"a judge's mean; {len(lines) - len(rated)} answers without a verdict are left out"
         for criterion in ("clarity", "correctness", "engagement"):
-            scores = [np.array([float(one[criterion]) for one in rated])]
-            if rated:
-                cell, items = mean_cell(
+            if about:
+                made = mean_cell(
                     row,
                     f"compa_r_{criterion}_gpt4",
-                    "compa_r_judged",
-                    scores,
+                    "compa_r",
+                    [np.array([float(rated[line["id"]][criterion]) for line in about])],
+                    ids_of(about),
+                    units=units_of(about),
                     scale=context.profile,
                     protocol=note,
                     unit="1-5",
+                    items="questions",
                 )
-                yield "reasoning", cell, items
+                yield "reasoning", *made
 
 
 def _optional(path: Path) -> dict[str, list[str]]:

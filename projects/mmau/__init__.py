@@ -1,1 +1,1 @@
-"""MMAU: planned; its tables and printed numbers, no stages yet."""
+"""MMAU (ICLR 2025) and MMAU-Pro: exams that need expert knowledge of sounds, music and speech."""

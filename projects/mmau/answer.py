@@ -14,6 +14,7 @@ from core.answering.harness import evaluate
 from core.answering.items import Item
 from core.data.choices import stored_split
 from core.data.parquet import read_dataset, why_absent
+from core.run import hardware
 from core.run.files import write_text_atomic
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context
@@ -39,7 +40,8 @@ def answer(config: Config, *, context: Context) -> None:
         print(f"{context.variant} is complete")
         return
     if reason:
-        write_text_atomic(out / "not_run.txt", reason + "\n")
+        if hardware.is_main_process():
+            write_text_atomic(out / "not_run.txt", reason + "\n")
         print(f"{context.variant}: not run: {reason}")
         close_folder(out, identity)
         return

@@ -23,8 +23,8 @@ from core.answering.records import read_predictions
 from core.answering.sharing import ProcessError
 from core.data.choices import SPLITS, ChoiceItem
 from core.run import hardware
+from core.run.code import REPOSITORY
 from core.run.files import write_json
-from core.run.resume import REPOSITORY
 from projects.mmau.questions import Sounds, read_exam, some_of, to_items
 from projects.mmau.report import as_json, report, table
 

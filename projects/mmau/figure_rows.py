@@ -158,7 +158,7 @@ def release_rows(paper: Paper, reported: Numbers, timeline: Mapping[str, Mapping
             Release(
                 kind="line" if row in LEVELS else "model",
                 row=row,
-                model=line["model"] if line else about.label,
+                model=line["model"] if line else about.sized_label,
                 date=line["date"] if line else "",
                 drawn_at=day_of(line["date"]).isoformat() if line else "",
                 column=column,
@@ -187,7 +187,7 @@ def noise_rows(
     for row, about in paper.tables["noise"].rows.items():
         for condition in CONDITIONS:
             if number := reported.get(("noise", row, condition)):
-                rows.append(_printed(number, row, about.label, condition))
+                rows.append(_printed(number, row, about.sized_label, condition))
     if number := reported.get(("main", "random", LEVELS["random"])):
         rows.append(_printed(number, "random", paper.tables["main"].rows["random"].label, "chance"))
     for model in models:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from core.report.scoring import PredictionError
 
-Row: TypeAlias = Mapping[str, Any]  # of core.data.choices.MMAU_PRO; its audio is not looked at
+Row: TypeAlias = Mapping[str, Any]  # of core.data.schema.MMAU_PRO; its audio is not looked at
 
 
 @dataclass(frozen=True, kw_only=True)

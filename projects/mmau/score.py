@@ -17,11 +17,12 @@ import numpy as np
 
 from core.answering.records import read_predictions
 from core.data.choices import DIFFICULTIES, SKILLS, TASKS
-from core.metrics.bootstrap import bootstrap_statistic, dataset_seed
 from core.metrics.choice import RULES, Marks, Rule, score_votes
 from core.metrics.label_mapping import Encode
-from core.report.cells import Items, write_cells
-from core.report.scoring import REPLICATES, PredictionError, Result, mean_cell, read_lines
+from core.report.cells import write_cells
+from core.report.paper import Paper, models_of, read_paper
+from core.report.scoring import PredictionError, Result, ids_of, mean_cell, read_lines, units_of
+from core.run.made_from import write_made_from
 from core.run.stage import Context
 from projects.mmau import pro
 from projects.mmau.pro_outputs import outputs_from_lines
@@ -32,25 +33,57 @@ Line = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Config:
-    """rows: row of the tables -> "<variant>/<condition>". rule: of every table but `rules`.
-
-    noise: model -> its rows with its audio and with noise. skills: rows of the tables by skill. sharp: the
-    rows whose skills are told apart by difficulty. pro: row -> variant. encoder: of closed questions of
-    mmau_pro, a foundation; empty leaves them unscored. encoders: rows that are audio-text encoders.
+    """rule: of every table but `rules`. encoder: of closed questions of mmau_pro, a foundation; empty leaves
+    them unscored.
     """
 
-    rows: dict[str, str]
-    noise: dict[str, tuple[str, str]]
-    skills: tuple[str, ...]
-    sharp: tuple[str, ...] = ()
-    pro: dict[str, str] | None = None
     rule: Rule = "official_2025"
     encoder: str = ""
-    encoders: tuple[str, ...] = ("compa_clap",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What the tables of paper.yaml show. rows: row -> "model/condition"; noise: row -> its rows with its
+    audio and with noise; skills: rows whose skills are shown; sharp: also by difficulty; pro: row -> model of
+    mmau_pro; encoders: rows that are audio-text encoders.
+    """
+
+    rows: Mapping[str, str]
+    noise: Mapping[str, tuple[str, str]]
+    skills: Sequence[str]
+    sharp: Sequence[str] = ()
+    pro: Mapping[str, str] | None = None
+    encoders: Sequence[str] = ("compa_clap",)
+
+
+def shown(paper: Paper) -> Shown:
+    """Read off the tables; a row of `noise` is that of `main`, beside the one of the same model under
+    noise."""
+    rows = models_of(paper, "main")
+    named = {place: row for row, place in rows.items()}
+    noise = {
+        row: (named[place], named[place.replace("/own", "/noise")])
+        for row, place in models_of(paper, "noise").items()
+    }
+    levels = tuple(dict.fromkeys(name.split("__")[0] for name in paper.tables["skill_difficulty"].columns))
+    return Shown(
+        rows=rows,
+        noise=noise,
+        skills=[name for name in paper.tables["skills"].columns if name in rows],
+        sharp=levels,
+        pro={row: place.split("/")[0] for row, place in models_of(paper, "pro").items()},
+        encoders=[row for row in models_of(paper, "encoders") if row in rows],
+    )
 
 
 def score(config: Config, *, context: Context) -> None:
-    """Write every table."""
+    """Write every table that paper.yaml shows."""
+    score_tables(shown(read_paper(context.folder)), config, context=context)
+    write_made_from(context)
+
+
+def score_tables(shown: Shown, config: Config, *, context: Context) -> None:
+    """Write every table; a row whose model was not run is left out."""
     folder = context.path("predictions")
     truth = read_lines(folder / "gold" / "mmau.jsonl", writer="stage gold")
     source = json.loads((folder / "gold" / "source.json").read_text(encoding="utf-8"))
@@ -61,7 +94,7 @@ def score(config: Config, *, context: Context) -> None:
         )
     marks: dict[str, Mapping[Rule, Marks]] = {}
     orders: dict[str, int] = {}
-    for row, place in config.rows.items():
+    for row, place in shown.rows.items():
         found = folder / f"{place}.jsonl"
         if reason := why_not(found):
             print(f"{row}: not run: {reason}")
@@ -77,8 +110,16 @@ def score(config: Config, *, context: Context) -> None:
 
     def cells(row: str, column: str, chosen: np.ndarray, group: str, *, named: str = "") -> Result:
         correct = marks[row][config.rule].correct[chosen].astype(float)
+        about = [line for line, there in zip(truth, chosen) if there]
         return mean_cell(
-            named or row, column, f"mmau/{group}", [correct], scale=scale, protocol=protocol(row)
+            named or row,
+            column,
+            f"mmau/{group}",
+            [correct],
+            ids_of(about),
+            units=units_of(about),
+            scale=scale,
+            protocol=protocol(row),
         )
 
     out = context.path("results")
@@ -95,63 +136,47 @@ def score(config: Config, *, context: Context) -> None:
     write_table(
         out,
         "encoders",
-        (cells(row, task, tasks == task, task) for row in config.encoders if row in marks for task in heard),
+        (cells(row, task, tasks == task, task) for row in shown.encoders if row in marks for task in heard),
     )
     write_table(
         out,
         "difficulty",
         (
-            over_exam(
-                cells(row, level, levels == level, level), marks[row][config.rule].correct, levels == level
-            )
+            cells(row, level, levels == level, level)
             for row in marks
             for level in DIFFICULTIES
             if (levels == level).any()
         ),
     )
-    write_table(out, "rules", rule_cells(marks, scale=scale, protocol=protocol))
+    write_table(out, "rules", rule_cells(marks, truth, scale=scale, protocol=protocol))
     present = [name for name in SKILLS if (skills == name).any()]
-    shown = [row for row in config.skills if row in marks]
+    seen = [row for row in shown.skills if row in marks]
     write_table(
         out,
         "skills",
-        (cells(row, row, skills == name, slug(name), named=slug(name)) for name in present for row in shown),
+        (cells(row, row, skills == name, slug(name), named=slug(name)) for name in present for row in seen),
     )
     write_table(
         out,
         "skill_difficulty",
         (
             cells(row, f"{row}__{level}", here, f"{slug(name)}/{level}", named=slug(name))
-            for row in config.sharp
+            for row in shown.sharp
             if row in marks
             for name in present
             for level in DIFFICULTIES
             if (here := (skills == name) & (levels == level)).any()
         ),
     )
-    write_table(out, "noise", noise_cells(config, marks, scale=scale, protocol=protocol))
-    if config.pro and "mmau_pro" in source:
-        write_table(out, "pro", pro_cells(config, folder, scale=scale, context=context))
+    write_table(
+        out, "noise", noise_cells(shown.noise, config.rule, marks, truth, scale=scale, protocol=protocol)
+    )
+    if shown.pro and "mmau_pro" in source:
+        write_table(out, "pro", pro_cells(shown.pro, config.encoder, folder, scale=scale, context=context))
     overall = {row: float(found[config.rule].correct.mean()) for row, found in marks.items()}
     context.tracker.log_metrics({f"accuracy/{row}": 100 * value for row, value in overall.items()})
     for row, value in overall.items():
         print(f"{row}: {100 * value:.1f}")
-
-
-def over_exam(result: Result, correct: np.ndarray, chosen: np.ndarray) -> Result:
-    """The same cell, with replicates that resample the whole exam: groups of it can then be compared.
-
-    correct: (n,) bool of all items; chosen: (n,) bool, the group.
-    """
-    right, members = (correct & chosen).astype(float), chosen.astype(float)
-
-    def share(counts: np.ndarray) -> np.ndarray:
-        return (counts @ right) / np.maximum(counts @ members, 1.0)
-
-    drawn = bootstrap_statistic(share, len(correct), seed=dataset_seed("mmau"), replicates=REPLICATES)
-    cell, _ = result
-    scores = (np.round(100 * drawn, 3),)
-    return cell, Items(row=cell.row, column=cell.column, dataset="mmau", scores=scores, kind="replicates")
 
 
 def why_not(path: Path) -> str:
@@ -187,7 +212,11 @@ def marks_of(path: Path, truth: Sequence[Line]) -> tuple[Mapping[Rule, Marks], i
 
 
 def rule_cells(
-    marks: Mapping[str, Mapping[Rule, Marks]], *, scale: str, protocol: Callable[..., str]
+    marks: Mapping[str, Mapping[Rule, Marks]],
+    truth: Sequence[Line],
+    *,
+    scale: str,
+    protocol: Callable[..., str],
 ) -> Iterable[Result]:
     """Accuracy under each rule; and how much could be read by `letter_aware`."""
     for row, found in marks.items():
@@ -197,6 +226,8 @@ def rule_cells(
                 rule,
                 "mmau",
                 [found[rule].correct.astype(float)],
+                ids_of(truth),
+                units=units_of(truth),
                 scale=scale,
                 protocol=protocol(row, rule),
             )
@@ -213,34 +244,51 @@ def rule_cells(
                 column,
                 "mmau",
                 [those.astype(float)],
+                ids_of(truth),
+                units=units_of(truth),
                 scale=scale,
                 protocol=protocol(row, "letter_aware"),
             )
 
 
 def noise_cells(
-    config: Config,
+    pairs: Mapping[str, tuple[str, str]],
+    rule: Rule,
     marks: Mapping[str, Mapping[Rule, Marks]],
+    truth: Sequence[Line],
     *,
     scale: str,
     protocol: Callable[..., str],
 ) -> Iterable[Result]:
     """Accuracy with the audio, with noise in its place, and what that costs, item by item."""
-    for model, (clean, noisy) in config.noise.items():
+    for model, (clean, noisy) in pairs.items():
         if clean not in marks or noisy not in marks:
             continue
-        own = marks[clean][config.rule].correct.astype(float)
-        noise = marks[noisy][config.rule].correct.astype(float)
+        own = marks[clean][rule].correct.astype(float)
+        noise = marks[noisy][rule].correct.astype(float)
         told = f"{protocol(clean)}; noise: Gaussian, of the audio's length and level"
         for column, values in {"clean": own, "noise": noise, "drop": own - noise}.items():
-            yield mean_cell(model, column, "mmau", [values], scale=scale, protocol=told)
+            yield mean_cell(
+                model,
+                column,
+                "mmau",
+                [values],
+                ids_of(truth),
+                units=units_of(truth),
+                bounds=(-1.0, 1.0) if column == "drop" else None,
+                scale=scale,
+                protocol=told,
+            )
 
 
-def pro_cells(config: Config, folder: Path, *, scale: str, context: Context) -> Iterable[Result]:
+def pro_cells(
+    models: Mapping[str, str], encoder: str, folder: Path, *, scale: str, context: Context
+) -> Iterable[Result]:
     """Categories of mmau_pro and their mean weighted by counts, as far as they can be scored here."""
     rows = read_lines(folder / "gold" / "mmau_pro.jsonl", writer="stage gold")
-    encode = open_encoder(config.encoder, context) if config.encoder else None
-    for row, variant in (config.pro or {}).items():
+    encode = open_encoder(encoder, context) if encoder else None
+    by_id = {str(line["id"]): line for line in rows}
+    for row, variant in models.items():
         path = folder / variant / "pro.jsonl"
         if not path.is_file():
             print(f"pro/{row}: not run: {why_not(path) or 'no outputs'}")
@@ -257,17 +305,22 @@ def pro_cells(config: Config, folder: Path, *, scale: str, context: Context) -> 
                     slug(part.category),
                     f"mmau_pro/{part.category}",
                     [part.scores],
+                    part.ids,
+                    units=units_of([by_id[name] for name in part.ids]),
                     scale=scale,
                     protocol=told,
                 )
         whole = pro.overall(parts)
         if whole.n:
+            scored = [name for part in ours for name in part.ids]
             left = "; ".join(f"{n} without score: {why}" for why, n in whole.unscored.items())
             yield mean_cell(
                 row,
                 "overall",
                 "mmau_pro",
                 [np.concatenate([part.scores for part in ours])],
+                scored,
+                units=units_of([by_id[name] for name in scored]),
                 scale=scale,
                 protocol=f"weighted by count, {whole.n} of {whole.items} items{'; ' + left if left else ''}",
             )

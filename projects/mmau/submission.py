@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.answering.records import Record
-from core.data.schema import describe, some
-from core.metrics.choice import NONE, Rule, correct_official_2025, score_votes
+from core.data.problems import describe, some
+from core.metrics.choice import NONE, Rule, score_votes
+from core.metrics.choice_rules import correct_official_2025
 
 Write = Literal["option", "raw"]
 KEYS = (

@@ -19,7 +19,7 @@ from core.data.choices import file_sha256
 from core.data.imports.mmau import COUNTS
 from core.data.imports.mmau_forms import read_questions
 from core.data.imports.plain import read_json
-from core.data.schema import DatasetError, some
+from core.data.problems import DatasetError, some
 from core.metrics.choice import RULES, Rule
 from core.run.files import OutputError, write_json
 from projects.mmau.submission import SubmissionError, Write, fill, refuse, serve

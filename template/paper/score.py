@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from core.metrics.bootstrap import dataset_seed, mean_interval
-from core.report.cells import Cell, Items, write_cells
+from core.report.cells import write_cells
+from core.report.scoring import ids_of, mean_cell, read_lines
 from core.run.stage import Context
 
 DATASET = "tone_pairs"
@@ -26,29 +26,25 @@ def score(config: Config, *, context: Context) -> None:
     """Write one cell, with interval and item scores, for every variant that was predicted."""
     cells, items = [], []
     for folder in sorted(context.path("predictions").iterdir()):
-        scores = [read_scores(path) for path in sorted(folder.glob("seed*.jsonl"))]
-        interval = mean_interval(scores, seed=dataset_seed(DATASET))
-        cells.append(
-            Cell(
-                row=folder.name,
-                column="accuracy",
-                value=100 * interval.value,
-                low=100 * interval.low,
-                high=100 * interval.high,
-                n=interval.n,
-                seeds=tuple(100 * value for value in interval.seeds),
-                scale=context.profile,
-                protocol="share of pairs whose higher tone is named",
-            )
+        seeds = [read_lines(path) for path in sorted(folder.glob("seed*.jsonl"))]
+        cell, scored = mean_cell(
+            folder.name,
+            "accuracy",
+            DATASET,
+            [scores_of(lines) for lines in seeds],
+            ids_of(seeds[0]),
+            scale=context.profile,
+            protocol="share of pairs whose higher tone is named",
+            items="pairs",
         )
-        items.append(Items(row=folder.name, column="accuracy", dataset=DATASET, scores=tuple(scores)))
-        context.tracker.log_metrics({f"{folder.name}.accuracy": 100 * interval.value})
+        cells.append(cell)
+        items.append(scored)
+        context.tracker.log_metrics({f"{folder.name}.accuracy": cell.value})
     write_cells(context.path("results"), config.table, cells, items)
 
 
-def read_scores(path: Path) -> np.ndarray:
-    """Return (items,) of 0 and 1 from one file of predictions."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def scores_of(lines: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """(items,) of 0 and 1."""
     return np.array([float(line["first_is_higher"] == line["truth"]) for line in lines])
 
 

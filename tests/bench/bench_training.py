@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from core.losses.contrastive import info_nce
-from core.train.loop import TrainingOptions, fit
+from core.train.loop import fit
+from core.train.optimisation import TrainingOptions
 
 STEPS, ROUNDS = 25, 5
 OPTIONS = TrainingOptions(steps=STEPS, learning_rate=1e-4, gradient_clip=1.0, log_every=10)

@@ -26,8 +26,9 @@ def test_reading_the_pipelines_agrees_with_dvc() -> None:
         "for d in s.deps if 'params' not in type(d).__name__.lower()), sorted(o.def_path for o in s.outs)] "
         "for s in stages}))"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True,
-    check=True) theirs = json.loads(done.stdout.splitlines()[-1])
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    theirs = json.loads(done.stdout.splitlines()[-1])
     profile = yaml.safe_load((ROOT / "params.yaml").read_text())["profile"]
     ours = {
         stage.address: [sorted(stage.deps), sorted(stage.outs)]

@@ -12,10 +12,12 @@ import soundfile
 from core.data.contamination import ContaminationError, check_contamination
 from core.data.manifest import manifest_of
 from core.data.parquet import read_dataset, read_info
-from core.data.schema import SCHEMAS, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import SCHEMAS
 from core.run import tracking
-from core.run.config import ConfigError, load
+from core.run.config import load
 from core.run.stage import Context
+from core.run.strict_yaml import ConfigError
 from core.scenes.bank import BankMissingError, write_bank
 from shared_data.datasets import IMPORTERS, PLAYED, Config, datasets
 from shared_data.world.music.notes import SOLOISTS

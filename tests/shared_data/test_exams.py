@@ -16,8 +16,6 @@ import pytest
 import soundfile
 
 from core.data.choices import (
-    MMAU,
-    MMAU_PRO,
     SKILLS,
     file_sha256,
     mmau_doubts,
@@ -26,7 +24,8 @@ from core.data.choices import (
     mmau_problems,
 )
 from core.data.parquet import read_dataset, read_info, why_absent
-from core.data.schema import DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import MMAU, MMAU_PRO
 from core.run import tracking
 from core.run.config import load
 from core.run.stage import Context

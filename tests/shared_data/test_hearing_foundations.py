@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.data.cards import CheckpointCard
+from core.data.card import CheckpointCard
 from core.encoders.ast import AstShape, encode_long, load_ast, read_fbank
 from core.encoders.whisper import WhisperShape, hear_long, load_whisper, read_whisper_mel
 from core.foundations.hearing import Hearing, validation

@@ -14,7 +14,8 @@ from typing import Any
 
 from core.data.imports.layout import Entry, require_unique, with_audio
 from core.data.imports.plain import one_of
-from core.data.schema import CLASSIFIED, DatasetError, some
+from core.data.problems import DatasetError, some
+from core.data.schema import CLASSIFIED
 
 FEATURES = CLASSIFIED
 # Bangu is clapper and drum together, naobo two kinds of cymbals
@@ -74,6 +75,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="beijing_opera",
+        root=folder,
         folder=folder,
         sample_rate=sample_rate,
         allow_missing=allow_missing,

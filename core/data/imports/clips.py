@@ -21,7 +21,7 @@ import soxr
 from core.audio.files import AudioError, decode, opened
 from core.audio.read import SILENCE, read_audio, write_flac
 from core.data.parquet import IN_MEMORY_LIMIT
-from core.data.schema import DatasetError, some
+from core.data.problems import DatasetError, some
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from core.data.instructions import (
     read_audio_instructions,
     read_instructions,
 )
-from core.data.schema import INSTRUCTED, some
+from core.data.problems import some
+from core.data.schema import INSTRUCTED
 
 FEATURES = INSTRUCTED
 FILES = {"train": "CompA-R.json", "test": "CompA-R-test.json"}
@@ -79,6 +80,7 @@ def rows(
     yield from with_audio(
         entries,
         name="compa_r",
+        root=folder,
         folder=folder / f"compa_r_{split}_audios",
         sample_rate=sample_rate,
         allow_missing=allow_missing,

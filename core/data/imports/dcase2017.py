@@ -12,7 +12,8 @@ from typing import Any
 
 from core.data.imports.layout import Entry, require_numbers, with_audio, youtube_clip
 from core.data.imports.plain import one_of, read_list
-from core.data.schema import MULTILABEL, DatasetError, some
+from core.data.problems import DatasetError, some
+from core.data.schema import MULTILABEL
 
 FEATURES = MULTILABEL
 PARTS = {"train": "training", "valid": "testing", "test": "evaluation"}
@@ -98,6 +99,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="dcase2017",
+        root=folder,
         folder=places[0],
         sample_rate=sample_rate,
         allow_missing=allow_missing,

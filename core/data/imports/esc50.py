@@ -8,7 +8,8 @@ from typing import Any
 
 from core.data.imports.layout import Entry, first_folder, read_csv, with_audio
 from core.data.imports.soundata_clips import open_soundata
-from core.data.schema import CLASSIFIED, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import CLASSIFIED
 
 FEATURES = CLASSIFIED
 _COLUMNS = ("filename", "fold", "target", "category", "esc10", "src_file", "take")
@@ -50,6 +51,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="esc50",
+        root=folder,
         folder=home / "audio",
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -9,7 +9,8 @@ from typing import Any
 
 from core.data.imports.layout import Entry, read_csv, require_unique, with_audio
 from core.data.imports.plain import one_of
-from core.data.schema import CLASSIFIED, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import CLASSIFIED
 
 FEATURES = CLASSIFIED
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
@@ -51,6 +52,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="medley_solos",
+        root=folder,
         folder=places[0],
         sample_rate=sample_rate,
         allow_missing=allow_missing,

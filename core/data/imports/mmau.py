@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from core.data.choices import (
-    MMAU,
     UNANSWERABLE,
     ChoiceItem,
     choice_item,
@@ -24,7 +23,8 @@ from core.data.choices import (
 from core.data.imports.clips import Clip, log, with_clips
 from core.data.imports.mmau_forms import EXPECTED, FILES, clips_beside, read_questions
 from core.data.imports.plain import one_of
-from core.data.schema import DatasetError, describe, duplicates
+from core.data.problems import DatasetError, describe, duplicates
+from core.data.schema import MMAU
 
 FEATURES = MMAU
 COUNTS = {"test-mini": 1000, "test": 9000}
@@ -91,7 +91,7 @@ def rows(
     allow_defects: bool = False,
     notes: dict[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of core.data.choices.MMAU from the folder of official files.
+    """Rows of core.data.schema.MMAU from the folder of official files.
 
     notes: sha256 (of each file of questions), version, counts, defects {what: ids} of the options,
     category_was_a_list, letters_removed, doubted {what: ids} of skills and empty options, missing, silent.

@@ -18,7 +18,7 @@ from typing import Any
 from core.data.choices import file_sha256
 from core.data.imports.clips import Clip, below, clip_at, stored_rows
 from core.data.imports.plain import read_json
-from core.data.schema import DatasetError
+from core.data.problems import DatasetError
 
 FILES = {"test-mini": "mmau-test-mini.json", "test": "mmau-test.json"}
 ATTRIBUTES = ("dataset", "task", "category", "sub-category", "difficulty")

@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.data.choices import (
-    MMAU_PRO,
     UNANSWERABLE,
     ChoiceItem,
     file_sha256,
@@ -28,7 +27,8 @@ from core.data.choices import (
 )
 from core.data.imports.clips import Clip, below, clip_at, log, with_clips
 from core.data.imports.plain import one_of
-from core.data.schema import DatasetError, describe, duplicates
+from core.data.problems import DatasetError, describe, duplicates
+from core.data.schema import MMAU_PRO
 
 FEATURES = MMAU_PRO
 FILE = "test.parquet"
@@ -55,7 +55,7 @@ _LISTS = ("choices", "perceptual_skills", "reasoning_skills")
 def read_items(
     path: Path, *, audio: Path | None = None, notes: dict[str, Any] | None = None
 ) -> list[tuple[dict[str, Any], ChoiceItem]]:
-    """The questions in their order: the row of core.data.choices.MMAU_PRO without `audios`, and the item.
+    """The questions in their order: the row of core.data.schema.MMAU_PRO without `audios`, and the item.
 
     path: test.parquet, or its folder. audio: the folder that data.zip was unpacked into, by default beside.
     In the item an answer that is null is "", and task is the row's category.
@@ -72,7 +72,7 @@ def rows(
     allow_missing: bool = False,
     notes: dict[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of core.data.choices.MMAU_PRO; FLAC at `sample_rate` keeps the channels, for spatial items.
+    """Rows of core.data.schema.MMAU_PRO; FLAC at `sample_rate` keeps the channels, for spatial items.
 
     notes: sha256, counts (categories, lengths, files and options an item), differs (categories with another
     count than the official one), defects {what: ids}, missing, silent. The official files are too long for

@@ -12,7 +12,8 @@ from typing import Any
 
 from core.data.imports.layout import Entry, first_folder, with_audio
 from core.data.imports.plain import one_of, read_json
-from core.data.schema import NOTES, DatasetError, some
+from core.data.problems import DatasetError, some
+from core.data.schema import NOTES
 
 FEATURES = NOTES
 SPLITS = ("train", "valid", "test")
@@ -75,6 +76,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="nsynth",
+        root=folder,
         folder=home / "audio",
         sample_rate=sample_rate,
         allow_missing=allow_missing,

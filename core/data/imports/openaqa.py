@@ -14,7 +14,8 @@ from typing import Any
 from core.data.imports.layout import Entry, with_audio
 from core.data.imports.plain import one_of
 from core.data.instructions import group_by_audio, read_instructions
-from core.data.schema import INSTRUCTED, DatasetError, some
+from core.data.problems import DatasetError, some
+from core.data.schema import INSTRUCTED
 
 FEATURES = INSTRUCTED
 FILES = {
@@ -88,6 +89,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="openaqa",
+        root=folder,
         folder=folder / "audio",
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.imports.layout import read_csv, require_unique
-from core.data.schema import DatasetError, some
+from core.data.problems import DatasetError, some
 
 
 def open_soundata(

@@ -12,7 +12,8 @@ from typing import Any
 
 from core.data.imports.layout import Entry, first_folder, require_unique, with_audio
 from core.data.imports.plain import one_of, read_list
-from core.data.schema import CLASSIFIED, DatasetError, some
+from core.data.problems import DatasetError, some
+from core.data.schema import CLASSIFIED
 
 FEATURES = CLASSIFIED
 PARTS = {"train": "development", "test": "evaluation"}
@@ -68,6 +69,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="tut2017",
+        root=folder,
         folder=home / "audio",
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -9,7 +9,8 @@ from typing import Any
 
 from core.data.imports.layout import Entry, first_folder, read_csv, with_audio
 from core.data.imports.soundata_clips import open_soundata
-from core.data.schema import CLASSIFIED, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import CLASSIFIED
 
 FEATURES = CLASSIFIED
 _COLUMNS = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
@@ -51,6 +52,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="urbansound8k",
+        root=folder,
         folder=home / "audio",
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -12,7 +12,8 @@ from typing import Any
 
 from core.data.imports.layout import Entry, first_folder, read_csv, require_unique, with_audio
 from core.data.imports.plain import one_of, read_json
-from core.data.schema import CLASSIFIED, DatasetError, some
+from core.data.problems import DatasetError, some
+from core.data.schema import CLASSIFIED
 
 FEATURES = CLASSIFIED
 PARTS = {"train": "tr", "valid": "val", "test": "te"}
@@ -60,6 +61,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="vocalsound",
+        root=folder,
         folder=audio_folder,
         sample_rate=sample_rate,
         allow_missing=allow_missing,

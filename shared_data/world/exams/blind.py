@@ -12,9 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.sparse import csr_matrix
-from scipy.stats import chi2
 
 from core.metrics.choice_rules import words
 from shared_data.world.exams.item import Draft, ItemError
@@ -85,6 +82,9 @@ def learn(drafts: Sequence[Draft], *, strength: float = 1.0) -> TextModel:
 
     Raises ItemError without items.
     """
+    from scipy.optimize import minimize
+    from scipy.sparse import csr_matrix
+
     if not drafts:
         raise ItemError("no items to learn from: draw some of the train split")
     options = [features for draft in drafts for features in _features(draft)]
@@ -135,6 +135,8 @@ def report(train: Sequence[Draft], test: Sequence[Draft], *, z: float = 1.96) ->
 
 def gold_places(drafts: Iterable[Draft]) -> tuple[tuple[int, ...], float]:
     """How often the answer stands at each place, and the chi-square p-value of all places being equal."""
+    from scipy.stats import chi2
+
     at = [draft.choices.index(draft.answer) for draft in drafts]
     counts = np.bincount(at, minlength=4) if at else np.zeros(4, int)
     if not at:

@@ -7,7 +7,6 @@ want of a synthetic voice, are left out with their reason.
 
 from __future__ import annotations
 
-import importlib
 import json
 import uuid
 import warnings
@@ -20,7 +19,11 @@ import numpy as np
 
 from core.audio.read import write_flac
 from core.data.choices import SKILLS
+from shared_data.world.exams import sound
 from shared_data.world.exams.item import DIFFICULTIES, Difficulty, Draft, ItemError, Maker, World, check_sound
+from shared_data.world.music import makers as music
+from shared_data.world.speech import espeak
+from shared_data.world.speech import makers as speech
 
 SHARES = (0.25, 0.5, 0.25)  # of easy, medium, hard; in MMAU's file of 1,000 they are 22, 54, 24 %
 DATASET = "synthetic"
@@ -38,29 +41,23 @@ class SkillsAbsentWarning(UserWarning):
 
 def makers() -> tuple[dict[str, Maker], dict[str, str]]:
     """The makers of all skills that can be made here, in the official order, and why others cannot."""
-    voiceless = _why_no_voice()
+    voiceless = espeak.why_absent()
     found: dict[str, Maker] = {}
     absent: dict[str, str] = {}
-    for domain in ("sound", "music", "speech"):
+    for domain, module in {"sound": sound, "music": music, "speech": speech}.items():
         names = [name for name, skill in SKILLS.items() if skill.domain == domain]
         # Songs have words too.
         silent = [name for name in names if domain == "speech" or name == "Lyrical Reasoning"]
         absent |= dict.fromkeys(silent if voiceless else (), voiceless or "")
-        try:
-            module = importlib.import_module(f"core.skills.{domain}")
-        except ModuleNotFoundError as error:
-            reason = f"core.skills.{domain} cannot be used: no module {error.name}"
-            absent = dict.fromkeys(names, reason) | absent
-            continue
         if strange := sorted({*module.MAKERS, *module.UNBUILT} - set(names)):
-            raise SkillsAbsentError(f"core.skills.{domain} makes {strange}: no {domain} skills of MMAU")
+            raise SkillsAbsentError(f"shared_data.world makes {strange}: no {domain} skills of MMAU")
         for name in names:
             if name in absent:
                 continue
             if name in module.MAKERS:
                 found[name] = module.MAKERS[name]
             else:
-                absent[name] = module.UNBUILT.get(name, f"core.skills.{domain} has no maker of it")
+                absent[name] = module.UNBUILT.get(name, "shared_data.world has no maker of it")
     order = [name for name in SKILLS if name in found]
     return {name: found[name] for name in order}, {n: absent[n] for n in SKILLS if n in absent}
 
@@ -126,7 +123,7 @@ def rows(
     split: Literal["train", "test-mini", "test"],
     shares: Sequence[float] = SHARES,
 ) -> Iterator[tuple[dict[str, Any], str]]:
-    """Rendered items: a row of `core.data.choices.MMAU` (audio as FLAC bytes) and its facts in words.
+    """Rendered items: a row of `core.data.schema.MMAU` (audio as FLAC bytes) and its facts in words.
 
     Ids are made of the item's content and the split. Raises ItemError where the split's world is another
     one, or a sound breaks the rules of `shared_data.world.exams.item.check_sound`.
@@ -138,7 +135,7 @@ def rows(
 
 
 def row(draft: Draft, *, sample_rate: int, split: str) -> dict[str, Any]:
-    """Render one draft to a row of `core.data.choices.MMAU`."""
+    """Render one draft to a row of `core.data.schema.MMAU`."""
     name = item_id(draft, split=split)
     sound = check_sound(
         draft.sound(sample_rate), sample_rate=sample_rate, what=f"{draft.skill} ({draft.difficulty}) {name}"
@@ -198,12 +195,3 @@ def _fresh(
             seen.add(content)
             return draft
     raise ItemError(f"{name} ({level}): {_TRIES} draws gave nothing new; ask for fewer items of this skill")
-
-
-def _why_no_voice() -> str | None:
-    try:
-        say = importlib.import_module("shared_data.world.speech.espeak")
-    except ModuleNotFoundError as error:
-        return f"shared_data.world.speech.espeak needs {error.name}: install it"
-    reason: str | None = say.why_absent()
-    return reason

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from core.scenes.bank import Bank
 from core.scenes.compose import render
@@ -44,6 +43,8 @@ class Played:
         """Mix the scene anew; resampled where the bank has another rate."""
         sound = render(self.scene, self.bank)
         if sample_rate != self.bank.sample_rate:
+            from scipy.signal import resample_poly
+
             sound = resample_poly(sound, sample_rate, self.bank.sample_rate)
         return (sound * (PEAK / np.abs(sound).max())).astype(np.float32)
 

@@ -96,13 +96,13 @@ def draw(world: World, *, n: Mapping[Group, int] = COUNTS, seed: int) -> Iterato
 def rows(
     world: World, *, n: Mapping[Group, int] = COUNTS, seed: int, sample_rate: int
 ) -> Iterator[tuple[dict[str, Any], str]]:
-    """Rendered items: a row of core.data.choices.MMAU_PRO (audio as FLAC bytes) and its facts in words."""
+    """Rendered items: a row of core.data.schema.MMAU_PRO (audio as FLAC bytes) and its facts in words."""
     for draft in draw(world, n=n, seed=seed):
         yield row(draft, sample_rate=sample_rate), draft.facts
 
 
 def row(draft: ProDraft, *, sample_rate: int) -> dict[str, Any]:
-    """Render one draft to a row of core.data.choices.MMAU_PRO."""
+    """Render one draft to a row of core.data.schema.MMAU_PRO."""
     name = str(uuid.uuid5(_NAMESPACE, json.dumps([*map(str, _content(draft))])))
     sounds = [sound(sample_rate) for sound in draft.sounds]
     if any(not np.isfinite(sound).all() or not np.abs(sound).max() > 0.1 for sound in sounds):

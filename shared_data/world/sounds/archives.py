@@ -40,13 +40,24 @@ def unpack_deb(deb: Path, folder: Path) -> None:
             continue
         try:
             with tarfile.open(fileobj=io.BytesIO(_plain_tar(name, data))) as tar:
-                tar.extractall(folder, filter="data")
+                _unpack_tar(tar, folder)
         except (tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
             raise ArchiveError(
                 f"{deb}: {name} does not unpack ({error}); delete it and fetch again"
             ) from error
         return
     raise ArchiveError(f"{deb}: holds no data.tar, so it is not a Debian package; delete it and fetch again")
+
+
+def _unpack_tar(tar: tarfile.TarFile, folder: Path) -> None:
+    """Write the files of a tar, a link to one of them as a copy. (Python 3.11.0 has no `filter="data"`.)"""
+    for member in tar:
+        try:
+            source = tar.extractfile(member)
+        except KeyError:  # a link to what is in another package
+            continue
+        if source is not None:
+            _write(folder, member.name, source.read())
 
 
 def unpack_containers(folder: Path) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from scipy.signal import lfilter
 
 Rng = np.random.Generator
 
@@ -81,6 +80,8 @@ def swell(n: int, rate: int, *, attack: float, release: float) -> np.ndarray:
 
 def resonate(sound: np.ndarray, rate: int, freq: float, width: float) -> np.ndarray:
     """A two-pole resonance of the given bandwidth with unit gain at its centre."""
+    from scipy.signal import lfilter  # scipy.signal takes half a second to import
+
     freq = min(freq, 0.45 * rate)
     radius = np.exp(-np.pi * width / rate)
     turn = 2 * np.pi * freq / rate

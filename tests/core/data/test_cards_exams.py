@@ -12,8 +12,8 @@ import yaml
 
 from core.data.cards import CARDS, CHECKPOINTS
 from core.data.cards_exams import EXAM_CARDS, EXAM_CHECKPOINTS, LALMS, PRO_SCORERS
-from core.data.choices import EXAMS
 from core.data.doctor import check_card, check_checkpoint, diagnose
+from core.data.schema import EXAMS
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from core.data.choices import (
-    EXAMS,
     SKILLS,
     checked,
     mmau_doubts,
@@ -16,7 +15,8 @@ from core.data.choices import (
     spread,
     stored_split,
 )
-from core.data.schema import DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import EXAMS
 
 ROW: dict[str, Any] = {
     "id": "a",

@@ -252,5 +252,5 @@ def test_questions_that_cannot_be_answered(root: Path, capsys: pytest.CaptureFix
     assert main(["toy"], root=root) == 2
     assert "names no profile; pass --profile" in capsys.readouterr().err
     (root / "projects" / "toy" / "paper.yaml").write_text("a: [")
-    with pytest.raises(DoctorError, match="is not YAML"):
+    with pytest.raises(DoctorError, match="not readable as YAML"):
         diagnose(root, "toy", profile="mini")

@@ -17,7 +17,8 @@ import soundfile
 from core.audio.read import AudioErrors, write_flac
 from core.data.loader import CaptionBatch, caption_batches
 from core.data.parquet import read_dataset, write_dataset
-from core.data.schema import CAPTIONED, CLASSIFIED, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import CAPTIONED, CLASSIFIED
 
 RATE = 8000
 SIZES = {"first": 7, "second": 4}

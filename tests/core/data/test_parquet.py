@@ -14,7 +14,8 @@ import pytest
 
 from core.data import parquet
 from core.data.parquet import read_dataset, read_info, write_dataset
-from core.data.schema import CAPTIONED, CLASSIFIED, COMPARISON, DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import CAPTIONED, CLASSIFIED, COMPARISON
 from core.run.files import OutputError
 
 INFO = {"name": "toy", "task": "captions", "licence": "CC0", "source": "here", "protocol": "none"}

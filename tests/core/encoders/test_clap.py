@@ -299,7 +299,7 @@ def test_htsat_ignores_its_own_extras_only(
         load_htsat(build_clap(audio=AUDIO, text=TEXT), tmp_path / "htsat.ckpt")
 
 
-def test_htsat_that_lacks_weights_or_holds_objects(tmp_path: Path, trained: ClapAudioModel) -> None:
+def test_htsat_that_lacks_weights_is_a_page_or_holds_objects(tmp_path: Path, trained: ClapAudioModel) -> None:
     path = tmp_path / "htsat.ckpt"
     with pytest.raises(FileNotFoundError, match="put the original"):
         load_htsat(build_clap(audio=AUDIO, text=TEXT), path)
@@ -308,9 +308,18 @@ def test_htsat_that_lacks_weights_or_holds_objects(tmp_path: Path, trained: Clap
     torch.save({"state_dict": state}, path)
     with pytest.raises(WeightsError, match=r"keys missing 1 \(audio_encoder\.patch_embed\.proj\.bias\)"):
         load_htsat(build_clap(audio=AUDIO, text=TEXT), path)
-    torch.save({"state_dict": state, "callbacks": {nn.Linear: path}}, path)
-    with pytest.raises(WeightsError, match="holds objects besides weights"):
+    path.write_bytes(b"<!DOCTYPE html><title>Virus scan warning</title>")
+    with pytest.raises(WeightsError, match="a web page and not the file"):
         load_htsat(build_clap(audio=AUDIO, text=TEXT), path)
+    state = original_htsat(trained)
+    torch.save({"state_dict": state, "callbacks": {nn.Linear: path}}, path)  # the training's, not opened
+    model = build_clap(audio=AUDIO, text=TEXT)
+    load_htsat(model, path)
+    whole = build_clap(audio=AUDIO, text=TEXT)
+    torch.save(state, path)
+    load_htsat(whole, path)
+    name = "audio_encoder.patch_embed.proj.weight"
+    assert torch.equal(model.audio.state_dict()[name], whole.audio.state_dict()[name])
 
 
 def test_pooling_over_all_positions_or_over_real_tokens() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from core.data.cards import CHECKPOINTS, CheckpointCard
+from core.data.card import CheckpointCard
+from core.data.cards import CHECKPOINTS
 from core.foundations.public import (
     FoundationError,
     FoundationMissingError,

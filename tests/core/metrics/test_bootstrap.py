@@ -8,12 +8,11 @@ import pytest
 from core.metrics import bootstrap
 from core.metrics.bootstrap import (
     bootstrap_means,
-    bootstrap_statistic,
     dataset_seed,
     mean_interval,
-    paired_bootstrap,
     percentile_interval,
     resample_counts,
+    unit_sums,
     wilson_interval,
 )
 
@@ -37,12 +36,6 @@ def test_means_equal_a_loop_over_resamples():
     np.testing.assert_allclose(
         bootstrap_means(scores[:, 1], seed=1, replicates=25), np.array(loop)[:, 1], atol=1e-6
     )
-
-
-def test_a_statistic_that_is_a_mean_equals_the_mean():
-    scores = np.random.default_rng(1).random(50)
-    replicates = bootstrap_statistic(lambda counts: counts @ scores / 50, 50, seed=2, replicates=30)
-    np.testing.assert_allclose(replicates, bootstrap_means(scores, seed=2, replicates=30), atol=1e-6)
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says():
@@ -94,35 +87,38 @@ def test_wilson_equals_scipy():
         wilson_interval(5, 4)
 
 
-def test_pairing_sees_what_two_intervals_cannot():
-    rng = np.random.default_rng(4)
-    difficulty = rng.normal(size=300) * 10
-    left, right = difficulty + 0.5 + 0.1 * rng.normal(size=300), difficulty
-    effect = paired_bootstrap([left], [right], seed=0)
-    assert effect.effect == pytest.approx(float(np.mean(left - right)))
-    assert 0 < effect.low < 0.5 < effect.high
-    assert effect.p < 0.01
-    assert mean_interval([left], seed=0).low < mean_interval([right], seed=0).high  # they overlap widely
-    back = paired_bootstrap([right], [left], seed=0)
-    assert (back.effect, back.low, back.p) == pytest.approx((-effect.effect, -effect.high, effect.p))
+def test_a_constant_score_keeps_to_its_scale():
+    for constant, ends in [(1.0, (1.0, 2.11)), (5.0, (3.89, 5.0)), (3.0, (1.95, 4.05))]:
+        interval = mean_interval([np.full(10, constant)], seed=0, bounds=(1.0, 5.0))
+        assert (interval.low, interval.high) == pytest.approx(ends, abs=0.02)
+    drop = mean_interval([np.zeros(100)], seed=0, bounds=(-1.0, 1.0))
+    assert drop.low < 0 < drop.high
 
 
-def test_no_difference_has_p_one_and_a_constant_is_a_one_sample_test():
-    scores = np.random.default_rng(5).random(100)
-    same = paired_bootstrap([scores, scores], [scores], seed=0)
-    assert (same.effect, same.p) == (0.0, 1.0)
-    against = paired_bootstrap([scores], 0.1, seed=0)
-    assert against.effect == pytest.approx(scores.mean() - 0.1)
-    assert against.p == pytest.approx(2 / 2001)
+def test_questions_about_one_clip_are_drawn_together():
+    # Three questions about a clip have one answer: they say no more than one question does.
+    once = (np.random.default_rng(8).random(150) < 0.4).astype(float)
+    thrice = np.repeat(once, 3)
+    units = [f"set:{i}" for i in range(150) for _ in range(3)]
+    alone = mean_interval([once], seed=0)
+    together = mean_interval([thrice], seed=0, units=units)
+    apart = mean_interval([thrice], seed=0)
+    assert (together.n, apart.n) == (150, 450)
+    assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.06)
+    assert apart.high - apart.low == pytest.approx((alone.high - alone.low) / 3**0.5, rel=0.06)
 
 
-def test_p_is_uniform_where_nothing_is_going_on():
-    rng = np.random.default_rng(6)
-    p = [
-        paired_bootstrap([rng.normal(size=80)], [rng.normal(size=80)], seed=i, replicates=300).p
-        for i in range(200)
-    ]
-    assert 0.01 <= np.mean(np.array(p) < 0.05) <= 0.11
+def test_units_keep_their_items_whatever_their_order():
+    sums, sizes = unit_sums(np.array([1.0, 2.0, 4.0]), ["set:b", "set:a", "set:b"])
+    assert (sums.tolist(), sizes.tolist()) == ([5.0, 2.0], [2.0, 1.0])
+    with pytest.raises(ValueError, match="2 units are named for 3 items"):
+        unit_sums(np.zeros(3), ["set:a", "set:b"])
+
+
+def test_units_that_all_score_the_same_are_no_certainty():
+    units = [f"set:{i}" for i in range(20) for _ in range(2)]
+    interval = mean_interval([np.tile([0.0, 1.0], 20)], seed=0, units=units)
+    assert interval.low < 0.5 < interval.high
 
 
 def test_a_data_set_has_one_resampling_seed():
@@ -130,8 +126,6 @@ def test_a_data_set_has_one_resampling_seed():
 
 
 def test_bad_input_says_what_is_wrong():
-    with pytest.raises(ValueError, match="left has 3 items and right 4"):
-        paired_bootstrap([np.zeros(3)], [np.zeros(4)], seed=0)
     with pytest.raises(ValueError, match="all of one length"):
         mean_interval([np.zeros(3), np.zeros(4)], seed=0)
     with pytest.raises(ValueError, match="all of one length"):

@@ -16,8 +16,6 @@ from core.metrics.choice import (
     Marks,
     Reading,
     Rule,
-    correct_official_2024,
-    correct_official_2025,
     coverage,
     problems,
     read,
@@ -25,6 +23,7 @@ from core.metrics.choice import (
     score_votes,
     vote,
 )
+from core.metrics.choice_rules import correct_official_2024, correct_official_2025
 
 WHO = ["Man", "Woman", "Child", "Robot"]
 PLACE = ["In a kitchen", "On the train", "It is outdoors", "At b flat"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.metrics.classification import macro_ap_replicates, macro_average_precision, topk_hits
+from core.metrics.classification import macro_ap_left_out, macro_average_precision, topk_hits
 
 
 def test_top_k_equals_a_sort():
@@ -47,18 +47,27 @@ def test_classes_without_positives_are_left_out_and_counted():
     )
 
 
-def test_replicates_equal_the_metric_of_the_drawn_items():
-    rng = np.random.default_rng(3)
-    scores, labels = rng.integers(0, 20, size=(60, 5)) / 20, rng.random((60, 5)) < 0.2
-    counts = np.stack([np.bincount(rng.integers(0, 60, size=60), minlength=60) for _ in range(10)])
-    expected = []
-    for drawn in counts:
-        items = np.repeat(np.arange(60), drawn)
-        expected.append(macro_average_precision(scores[items], labels[items]).value)
-    np.testing.assert_allclose(macro_ap_replicates(scores, labels, counts), expected, atol=1e-12)
-    assert macro_ap_replicates(scores, labels, np.ones((1, 60)))[0] == pytest.approx(
-        macro_average_precision(scores, labels).value
-    )
+@pytest.mark.parametrize("steps", [3, 20, 10**9])  # many ties, some, none
+def test_leaving_an_item_out_equals_the_metric_of_the_others(steps):
+    rng = np.random.default_rng(steps)
+    for share in (0.04, 0.2, 0.6):
+        scores, labels = rng.integers(0, steps, size=(40, 5)) / steps, rng.random((40, 5)) < share
+        labels[:3, 0] = True  # at least one class keeps its positives
+        expected = [
+            macro_average_precision(np.delete(scores, i, axis=0), np.delete(labels, i, axis=0)).value
+            for i in range(40)
+        ]
+        np.testing.assert_allclose(macro_ap_left_out(scores, labels), expected, atol=1e-12)
+
+
+def test_a_class_that_loses_its_only_positive_leaves_the_mean():
+    scores, labels = np.array([[3.0, 1.0], [2.0, 3.0], [1.0, 2.0]]), np.zeros((3, 2), dtype=bool)
+    labels[1, 0] = labels[0, 1] = labels[2, 1] = True
+    # class 0: AP 1/2, 1 without the item above, none without its positive; class 1: 1/2 * (1/2 + 2/3)
+    assert macro_ap_left_out(scores, labels)[1] == pytest.approx(1.0)
+    alone = macro_ap_left_out(scores[:, :1], labels[:, :1])
+    assert alone[0] == pytest.approx(1.0)
+    assert np.isnan(alone[1])
 
 
 def test_bad_input_says_what_is_wrong():
@@ -75,5 +84,3 @@ def test_bad_input_says_what_is_wrong():
         macro_average_precision(good, np.zeros((3, 4), dtype=bool))
     with pytest.raises(ValueError, match="must be bool"):
         macro_average_precision(good, np.zeros((3, 4)))
-    with pytest.raises(ValueError, match=r"\(R, 3\)"):
-        macro_ap_replicates(good, np.ones((3, 4), dtype=bool), np.ones((2, 5)))

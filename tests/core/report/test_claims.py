@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from core.metrics.bootstrap import dataset_seed, paired_bootstrap
 from core.report.cells import Cell, Items
-from core.report.claims import Claim, Side, check_claim, printed_effect, read_claims, verdict
+from core.report.claims import MIN_UNITS, Claim, Side, check_claim, printed_effect, read_claims, verdict
 from core.report.paper import PaperError, Reported, parse_paper
 
 PAPER = parse_paper(
@@ -26,6 +25,7 @@ PAPER = parse_paper(
             "main": {
                 "title": "Main",
                 "columns": {"x": {"label": "X"}, "y": {"label": "Y"}},
+                "groups": {"both": ["x", "y"]},
                 "rows": {
                     "a": {"label": "A"},
                     "b": {"label": "B"},
@@ -52,7 +52,14 @@ def claim(kind="greater", margin=0.0, columns=("x",), left="a", right="b") -> Cl
     )
 
 
-def scored(row: str, column: str, *scores: np.ndarray, dataset: str = "demo") -> tuple[Cell, Items]:
+def scored(
+    row: str,
+    column: str,
+    *scores: np.ndarray,
+    dataset: str = "demo",
+    ids: tuple[str, ...] = (),
+    units: tuple[str, ...] = (),
+) -> tuple[Cell, Items]:
     values = tuple(100 * float(s.mean()) for s in scores)
     value = sum(values) / len(values)
     cell = Cell(
@@ -66,7 +73,8 @@ def scored(row: str, column: str, *scores: np.ndarray, dataset: str = "demo") ->
         scale="mini",
         protocol="p",
     )
-    return cell, Items(row=row, column=column, dataset=dataset, scores=scores)
+    ids = ids or tuple(f"i{i}" for i in range(len(scores[0])))
+    return cell, Items(row=row, column=column, dataset=dataset, scores=scores, ids=ids, units=units)
 
 
 def check(claim_: Claim, *pairs: tuple[Cell, Items | None]):
@@ -103,12 +111,11 @@ def test_two_rows_are_compared_item_by_item():
     outcome = check(claim(), scored("a", "x", *a), scored("b", "x", *b))
     assert outcome.verdict == "holds"
     assert (outcome.n, outcome.agree, outcome.seeds) == (200, 3, 3)
-    expected = paired_bootstrap(a, b, seed=dataset_seed("demo"))
+    difference = 100 * (np.mean(a, axis=0) - np.mean(b, axis=0))
+    half = 1.972 * difference.std(ddof=1) / 200**0.5
     assert outcome.effect is not None
-    assert outcome.effect.effect == pytest.approx(100 * expected.effect)
-    assert (outcome.effect.low, outcome.effect.high) == pytest.approx(
-        (100 * expected.low, 100 * expected.high), abs=1
-    )
+    assert outcome.effect.effect == pytest.approx(difference.mean())
+    assert half < (outcome.effect.high - outcome.effect.low) / 2 < 1.1 * half
     back = check(claim(left="b", right="a"), scored("a", "x", *a), scored("b", "x", *b))
     assert (back.verdict, back.agree) == ("does not hold", 0)
 
@@ -149,33 +156,86 @@ def test_a_derived_row_is_a_constant():
     assert (outcome.agree, outcome.seeds) == (3, 3)
 
 
-def test_replicates_are_paired_as_they_were_drawn():
+def test_contributions_are_paired_by_their_units():
     rng = np.random.default_rng(2)
-    shared = rng.normal(50, 10, size=2000)  # what both rows owe to the drawn items
+    shared = rng.normal(0.5, 0.3, size=80)  # what both rows owe to the same clips
+    a, b = shared + 0.01 + rng.normal(0, 0.001, size=80), shared
+    order = rng.permutation(80)
     pairs = []
-    for row, shift in (("a", 1.0), ("b", 0.0)):
-        value = 50.0 + shift
-        cell = Cell(
-            row=row,
-            column="x",
-            value=value,
-            low=30,
-            high=70,
-            n=80,
-            seeds=(value,),
-            scale="mini",
-            protocol="mAP",
-        )
-        draws = (shared + shift + rng.normal(0, 0.1, size=2000),)
-        pairs.append((cell, Items(row=row, column="x", dataset="d", scores=draws, kind="replicates")))
+    for row, values, places in (("a", a, np.arange(80)), ("b", b, order)):
+        cell, made = scored(row, "x", values[places], ids=tuple(f"i{i}" for i in places))
+        pairs.append((cell, replace(made, kind="contributions")))
     outcome = check(claim(), *pairs)
     assert outcome.verdict == "holds"
     assert outcome.effect is not None
     assert outcome.effect.high - outcome.effect.low < 1
 
 
+def test_rows_that_lack_different_items_are_compared_on_those_that_both_have():
+    rng = np.random.default_rng(3)
+    right = (rng.random(60) < 0.5).astype(float)
+    names = [f"i{i}" for i in range(60)]
+    a = scored("a", "x", right[5:], ids=tuple(names[5:]))
+    b = scored("b", "x", right[:-5][::-1], ids=tuple(names[:-5][::-1]))
+    outcome = check(claim(), a, b)
+    assert outcome.effect is not None
+    assert (outcome.effect.effect, outcome.effect.p) == (0.0, 1.0)  # the same answers to the same items
+    assert outcome.n == 50
+    assert outcome.reason == "a/x and b/x: over the 50 items that both have, of 55 and 55"
+    statistic = [(cell, replace(made, kind="contributions")) for cell, made in (a, b)]
+    assert "different items of demo" in check(claim(), *statistic).reason
+    apart = scored("b", "x", right, ids=tuple(f"j{i}" for i in range(60)))
+    assert check(claim(), a, apart).reason == "a/x and b/x share no item of demo"
+
+
+def test_parts_of_one_exam_are_compared_without_pairs():
+    easy = scored("a", "x", np.repeat([1.0, 0.0], [80, 20]), dataset="demo/easy")
+    hard_ids = tuple(f"h{i}" for i in range(50))
+    hard = scored("b", "x", np.repeat([1.0, 0.0], [20, 30]), dataset="demo/hard", ids=hard_ids)
+    outcome = check(claim(), easy, hard)
+    assert outcome.effect is not None
+    half = 1.976 * 100 * (0.8 * 0.2 / 100 + 0.4 * 0.6 / 50) ** 0.5
+    assert outcome.effect.effect == pytest.approx(40.0)
+    assert outcome.effect.high - 40.0 == pytest.approx(half, rel=0.05)
+    assert outcome.n == 150
+
+
+def test_three_questions_about_a_clip_count_once():
+    rng = np.random.default_rng(4)
+    pair = [(rng.random(150) < share).astype(float) for share in (0.55, 0.45)]
+    units = tuple(f"demo:{i // 3}" for i in range(450))
+    once = check(claim(), *(scored(row, "x", one) for row, one in zip("ab", pair)))
+    thrice = check(claim(), *(scored(r, "x", np.repeat(one, 3), units=units) for r, one in zip("ab", pair)))
+    assert once.effect is not None
+    assert thrice.effect is not None
+    assert thrice.n == 150
+    assert (thrice.effect.low, thrice.effect.high) == pytest.approx((once.effect.low, once.effect.high))
+
+
+def test_too_few_items_test_nothing():
+    for n in (1, 2, MIN_UNITS - 1):
+        outcome = check(claim(), scored("a", "x", np.ones(n)), scored("b", "x", np.zeros(n)))
+        assert (outcome.verdict, outcome.effect) == ("not tested", None)
+        assert outcome.reason == f"too few items: {n} in the smallest set, fewer than {MIN_UNITS}"
+    enough = check(claim(), scored("a", "x", np.ones(20)), scored("b", "x", np.zeros(20)))
+    assert enough.verdict == "holds"
+    large = [scored(row, "y", np.tile([0.0, 1.0], 100), dataset="large") for row in "ab"]
+    small = [scored(row, "x", np.ones(5)) for row in "ab"]
+    outcome = check(claim(columns=("x", "y")), *large, *small)
+    assert outcome.reason.startswith("too few items: 5 in the smallest set")
+
+
+def test_the_same_answers_are_not_equivalent_for_certain():
+    """Two rows that agree on all of 40 items may still differ on 1 of 20."""
+    same = (np.arange(40) % 2).astype(float)
+    outcome = check(claim("equivalent", 4.0), scored("a", "x", same), scored("b", "x", same))
+    assert outcome.verdict == "undecided"
+    many = (np.arange(400) % 2).astype(float)
+    assert check(claim("equivalent", 4.0), scored("a", "x", many), scored("b", "x", many)).verdict == "holds"
+
+
 def test_equivalence_is_not_shown_by_a_lack_of_data():
-    few = np.array([1.0, 0.0, 1.0, 0.0, 1.0])
+    few = np.tile([1.0, 0.0], 6)
     outcome = check(claim("equivalent", 2.0), scored("a", "x", few), scored("b", "x", 1 - few))
     assert outcome.verdict == "undecided"
 
@@ -187,7 +247,6 @@ def test_what_cannot_be_tested_says_why():
     assert "b/x has no item scores" in check(claim(), a, (b[0], None)).reason
     other = scored("b", "x", hits, dataset="other")
     assert "scored on different data (demo, other)" in check(claim(), a, other).reason
-    assert "different kinds or numbers" in check(claim(), a, scored("b", "x", hits[:5])).reason
     assert "different units" in check(claim(), a, (replace(b[0], unit="s"), b[1])).reason
     untested = check(claim(), a)
     assert (untested.verdict, untested.effect) == ("not tested", None)
@@ -227,6 +286,17 @@ def test_reads_claims(tmp_path):
     assert (read.kind, read.margin) == ("greater", 0.0)
 
 
+def test_a_group_of_columns_is_named_once(tmp_path):
+    sides = {side: {"row": row, "columns": "both"} for side, row in (("left", "a"), ("right", "b"))}
+    text = yaml.safe_dump([{**GOOD, "comparison": {"kind": "greater", **sides}}])
+    (tmp_path / "claims.yaml").write_text(text)
+    (read,) = read_claims(tmp_path, paper=PAPER)
+    assert read.left == Side(row="a", columns=("x", "y"))
+    (tmp_path / "claims.yaml").write_text(text.replace("both", "bath"))
+    with pytest.raises(PaperError, match=r"left.columns: .* name of a group .*'bath'; did you mean 'both'"):
+        read_claims(tmp_path, paper=PAPER)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -245,7 +315,7 @@ def test_reads_claims(tmp_path):
         ({"left": {"row": "a", "columns": ["x", "y"]}}, "same number of columns"),
         (
             {"left": {"row": "a", "columns": "x"}},
-            r"comparison.left.columns: expected tuple\[str, ...\], got 'x' \(str\)",
+            r"left.columns: expected a list of strings or the name of a group of columns, found 'x'",
         ),
         ({"margin": 2}, "greater takes neither"),
         ({"kind": "not_worse"}, "need a margin above 0 and a why_margin"),

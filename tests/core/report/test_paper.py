@@ -20,9 +20,11 @@ tables:
     columns:
       acc: {label: Accuracy}
       f1: {label: F1, unit: "", higher_is_better: true, decimals: 2}
-      mean: {label: Mean, average_of: [acc, f1]}
+      mean: {label: Mean, average_of: [acc, f1], group: Averages}
+      other: {label: Other, average_of: both}
+    groups: {both: [acc, f1]}
     rows:
-      ours: {label: Ours, variant: base, group: ours}
+      ours: {label: Ours, size: 7B, model: base, group: ours}
       closed: {label: Closed, not_run: closed model}
 """
 REPORTED = """\
@@ -43,9 +45,13 @@ def test_reads_what_stands_there(folder):
     paper = read_paper(folder)
     assert paper.key == folder.name
     table = paper.tables["main"]
-    assert list(table.columns) == ["acc", "f1", "mean"]
-    assert table.columns["mean"].average_of == ("acc", "f1")
-    assert (table.rows["ours"].variant, table.rows["closed"].not_run) == ("base", "closed model")
+    assert list(table.columns) == ["acc", "f1", "mean", "other"]
+    assert table.columns["mean"].average_of == table.columns["other"].average_of == ("acc", "f1")
+    assert (table.columns["mean"].group, table.columns["acc"].group) == ("Averages", "")
+    assert table.groups == {"both": ("acc", "f1")}
+    assert (table.rows["ours"].label, table.rows["ours"].sized_label) == ("Ours", "Ours (7B)")
+    assert table.rows["closed"].sized_label == "Closed"
+    assert (table.rows["ours"].model, table.rows["closed"].not_run) == ("base", "closed model")
     first, second = read_reported(folder, paper=paper)
     assert (first.value, first.text, first.std, first.source) == (24.0, "24.0", 1.5, "Table 1, page 3")
     assert second.std is None
@@ -60,11 +66,28 @@ def test_reads_what_stands_there(folder):
         ("year: 2024", "year: true", r"year: expected int, got True \(bool\)"),
         ("status: built", "status: done", r"status: 'done' \(str\) is not a choice; known: built, planned"),
         ("group: ours", "grup: ours", r"tables.main.rows.ours.grup: unknown key; did you mean 'group'"),
-        ("not_run: closed model", "group: x", "rows.closed says neither `variant`, `derived` nor `not_run`"),
-        ("[acc, f1]", "[acc, f2]", "columns.mean: average_of names 'f2'.* known: acc, f1"),
-        ("[acc, f1]", "[acc, mean]", "average_of names 'mean', which is no column with numbers of its own"),
-        ("[acc, f1]", "[acc, 1]", r"mean.average_of\[1\]: expected str, got 1 \(int\); quote it"),
+        ("not_run: closed model", "group: x", "rows.closed says neither `model`, `derived` nor `not_run`"),
+        (
+            "average_of: [acc, f1]",
+            "average_of: [acc, f2]",
+            "columns.mean: average_of names 'f2'.* known: acc, f1",
+        ),
+        (
+            "average_of: [acc, f1]",
+            "average_of: [acc, mean]",
+            "names 'mean', which is no column with numbers of its own",
+        ),
+        ("of: [acc, f1]", "of: [acc, 1]", r"mean.average_of\[1\]: expected str, got 1 \(int\); quote it"),
         ("label: Ours", "label: no", r"paper\.yaml, line \d+: no is true or false to some readers of YAML"),
+        (
+            "average_of: both",
+            "average_of: bath",
+            "average_of: .* name of a group .*'bath'; did you mean 'both'",
+        ),
+        ("both: [acc, f1]", "both: [acc, f2]", "groups.both: no column 'f2'; known: acc, f1"),
+        ("both: [acc, f1]", "both: [acc, acc]", "groups.both: expected a list of columns.* none twice"),
+        ("both: [acc, f1]", "both: []", "groups.both: expected a list of columns, at least one"),
+        ("both: [acc, f1]", "f1: [acc, f1]", "name of a group of columns, found 'both'; known: f1"),
         ("      ours: {", "      Ours: {", "'Ours' cannot be a key"),
         ("      closed: {", "      ours: {", "key 'ours' is given twice"),
         (

@@ -7,16 +7,17 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.report.cells import Cell, CellError, Items, write_cells
-from core.report.join import join, wrong_averages
+from core.report.join import average_cell, join, wrong_averages
 from core.report.paper import PaperError, Reported, read_paper, read_reported
 from core.report.tables import main, write_index, write_paper_tables
-from core.report.typeset import latex_escape, markdown_table
+from core.report.typeset import latex_escape, latex_table, markdown_table
 
 PAPER = """\
 title: "A paper"
@@ -34,9 +35,10 @@ tables:
     columns:
       acc: {label: Accuracy}
       f1: {label: F1_score}
-      mean: {label: Mean, average_of: [acc, f1]}
+      mean: {label: Mean, average_of: all}
+    groups: {all: [acc, f1]}
     rows:
-      ours: {label: Ours, variant: base}
+      ours: {label: Ours, size: 7B, model: base}
       chance: {label: "Chance | none", derived: "one of four"}
       closed: {label: Closed, not_run: "closed model"}
       open: {label: Open, not_run: "closed model"}
@@ -44,7 +46,7 @@ tables:
     title: "Printed twice"
     cells_from: main
     columns: {acc: {label: Accuracy}}
-    rows: {ours: {label: Ours, variant: base}}
+    rows: {ours: {label: Ours, model: base}}
 """
 REPORTED = """\
 table,row,column,value,source,std
@@ -73,6 +75,9 @@ CLAIMS = """\
 """
 
 
+IDS = tuple(f"i{i}" for i in range(100))
+
+
 def cell(
     row: str, column: str, value: float, half: float, *, scale: str, n: int = 100, seeds: int = 1
 ) -> Cell:
@@ -99,7 +104,7 @@ def run_profile(folder: Path, scale: str, acc: float, f1: float) -> None:
             cell("ours", "f1", f1, 3.0, scale=scale, seeds=3),
             cell("chance", "acc", 25.0, 0.0, scale=scale),
         ],
-        [Items(row="ours", column="acc", dataset="demo", scores=(hits, hits, hits))],
+        [Items(row="ours", column="acc", dataset="demo", scores=(hits, hits, hits), ids=IDS)],
     )
 
 
@@ -167,10 +172,47 @@ def test_averages_are_computed_on_both_sides(root):
     assert (average.reported.value, average.reported.text) == (45.0, "45.00")  # printed: 47.0
     assert average.cell is not None
     assert (average.cell.value, average.cell.n) == (45.0, 150)
-    assert average.cell.high - average.cell.value == pytest.approx((3.0**2 + 4.0**2) ** 0.5 / 2)
+    # without item scores nothing is known of what the columns share
+    assert (average.cell.low, average.cell.high) == (45.0 - 3.5, 45.0 + 3.5)
+    assert "without item scores" in average.cell.protocol
     partial = joined(root, mini=ours[:1])
     assert partial["ours", "mean", "mini"].cell is None
     assert partial["closed", "mean", "mini"].reported is None
+
+
+def test_an_average_is_resampled_itself(root):
+    hits = (np.arange(100) % 3 == 0).astype(float)
+    other = np.random.default_rng(0).permutation(hits)
+
+    def half(second: np.ndarray, dataset: str) -> float:
+        parts = []
+        for column, scores, named in (("acc", hits, "demo"), ("f1", second, dataset)):
+            value = 100 * scores.mean()
+            items = Items(row="ours", column=column, dataset=named, scores=(scores,), ids=IDS)
+            parts.append((cell("ours", column, value, 9.2, scale="mini"), items))
+        average = average_cell(parts, column="mean")
+        assert average is not None
+        assert average.n == (100 if dataset == "demo" else 200)
+        assert average.low < average.value < average.high
+        return average.high - average.value
+
+    seen = 34  # events: what few of them leave open is part of the interval
+    alone = 1.984 * 100 * hits.std(ddof=1) / 10 * (1 + 3.84 / (seen * 0.66)) ** 0.5
+    assert half(hits, "demo") == pytest.approx(alone, rel=0.03)  # the same answers twice say nothing new
+    assert half(other, "elsewhere") == pytest.approx(alone / 2**0.5, rel=0.03)  # two data sets
+    assert half(1 - hits, "demo") < 0.2 * alone  # what one column wins the other loses
+
+
+def test_the_average_of_three_grades_of_an_answer_keeps_to_their_scale():
+    grades = np.tile([5.0, 5.0, 5.0, 4.0], 10)
+    parts = []
+    for column in ("a", "b", "c"):
+        made = cell("ours", column, 4.75, 0.2, scale="mini", n=40)
+        items = Items(row="ours", column=column, dataset="judged", scores=(grades,), ids=IDS[:40])
+        parts.append((replace(made, unit="1-5"), items))
+    average = average_cell(parts, column="mean")
+    assert average is not None
+    assert 4.5 < average.low < 4.75 < average.high <= 5.0
 
 
 @pytest.mark.parametrize(("printed", "wrong"), [("45.0", 0), ("45.1", 0), ("45.2", 1), ("45", 0), ("46", 1)])
@@ -227,15 +269,19 @@ def test_files_of_a_paper(root):
 
     page = (stale.parent / "main.md").read_text()
     mini = page.partition("## Profile `mini`")[2].partition("## ")[0]
-    assert "| Ours | 50.0 ± 3.0 / 70.0 ± 4.0 | 40.0 / 30.0 ± 3.0 | 45.00 / 50.0 ± 2.5 | 3 |" in mini
-    assert "| Chance \\| none | – / 25.0 |" in mini
-    assert "| n | 100 | 100 | 200 |  |" in mini
+    numbers = "50.0 ± 3.0 | 70.0 [66.0, 74.0] | 40.0 | 30.0 [27.0, 33.0] | 45.00 | 50.0 [46.5, 53.5] | 3 |"
+    assert f"| Ours | {numbers}" in mini
+    assert "| Model | Accuracy (%), paper | Accuracy (%), ours | F1\\_score" in mini.replace("F1_", "F1\\_")
+    assert "| Chance \\| none | – | 25.0 |" in mini
+    assert "| n |  | 100 |  | 100 |  | 200 |  |" in mini
+    assert "| Open |" not in mini  # a row without any number stands below the table, with its reason
     assert "- Closed, Open: closed model" in mini
     assert "reproduced" not in mini
     assert "differs" not in mini
     assert "## Profile `recorded`\n\nNot run here." in page
     paper = page.partition("## Profile `paper`")[2]
-    assert "50.0 ± 3.0 / 52.0 ± 4.0 (reproduced) | 40.0 / 30.0 ± 3.0 (differs)" in paper
+    at_scale = "50.0 ± 3.0 | 52.0 [48.0, 56.0] reproduced | 40.0 | 30.0 [27.0, 33.0] differs"
+    assert f"| Ours (7B) | {at_scale}" in paper
     assert "- Ours: Mean is printed as 47.0, its row gives 45.00" in paper
     assert "- top-1\n" in paper
 
@@ -251,10 +297,10 @@ def test_files_of_a_paper(root):
     assert next(r for r in rows if r["row"] == "open")["reason"] == "closed model"
 
     tex = (stale.parent / "main.tex").read_text()
-    assert tex.count("\\begin{tabular}{lrrrr}") == 2
+    assert tex.count("\\begin{tabular}{lrrrrrrr}") == 2
     assert "Main \\& only" in tex
     assert "F1\\_score (\\%)" in tex
-    assert "50.0 $\\pm$ 3.0 / 70.0 $\\pm$ 4.0" in tex
+    assert "50.0 $\\pm$ 3.0 & 70.0 {[}66.0, 74.0]" in tex
 
 
 def test_claims_of_a_paper(root):
@@ -279,9 +325,46 @@ def test_without_results_the_printed_numbers_stand_alone(root):
     write_paper_tables(root, "demo")
     page = (root / "paper_tables" / "demo" / "main.md").read_text()
     printed = page.partition("## As printed")[2]
-    assert "| Ours | 50.0 ± 3.0 | 40.0 | 45.00 |" in printed
+    assert "| Ours (7B) | 50.0 ± 3.0 | 40.0 | 45.00 |" in printed
+    assert "ours" not in printed.partition("\n| --- |")[0]
     assert "- Closed, Open: closed model" in printed
     assert "No profile has been run yet." in (root / "paper_tables" / "demo" / "claims.md").read_text()
+
+
+def test_a_table_is_split_by_group_of_columns(root):
+    folder = root / "projects" / "demo"
+    text = PAPER.replace("{label: F1_score}", '{label: F1_score, group: "Second <half>"}')
+    (folder / "paper.yaml").write_text(text.replace("average_of: all}", 'average_of: all, group: "First"}'))
+    run_profile(folder, "mini", 70.0, 30.0)
+    write_paper_tables(root, "demo")
+    page = (root / "paper_tables" / "demo" / "main.md").read_text()
+    mini = page.partition("## Profile `mini`")[2].partition("\n## ")[0]
+    second = mini.partition("### Second <half>")[2].partition("### First")[0]
+    assert "| Model | F1_score (%), paper | F1_score (%), ours | Seeds |" in second
+    assert "Chance" not in second  # it has no number there
+    assert "| Model | Accuracy (%), paper | Accuracy (%), ours | Seeds |" in mini.partition("### ")[0]
+    tex = (root / "paper_tables" / "demo" / "main.tex").read_text()
+    assert "\\label{tab:demo-main-mini-2}" in tex
+    assert "Main \\& only: Second \\textless{}half\\textgreater{}." in tex
+
+
+def test_a_note_stands_at_the_head_of_every_page(root, capsys):
+    run_profile(root / "projects" / "demo", "mini", 70.0, 30.0)
+    out, note = root / "elsewhere", "Profile mini is older than the code."
+    assert main(["demo", "--root", str(root), "--note", note, "--out", str(out)]) == 0
+    for name in ("main.md", "again.md", "claims.md"):
+        lines = (out / name).read_text().splitlines()
+        assert (lines[0][:2], lines[2]) == ("# ", note)
+    assert f"% {note}" in (out / "main.tex").read_text()
+    assert not (root / "paper_tables").exists()
+
+
+def test_no_spreadsheet_takes_a_cell_for_a_formula(root):
+    text = REPORTED.replace("main,ours,f1,40.0,Table 1,", 'main,ours,f1,40.0,"=HYPERLINK(1)",')
+    (root / "projects" / "demo" / "reported.csv").write_text(text)
+    write_paper_tables(root, "demo")
+    rows = list(csv.DictReader(io.StringIO((root / "paper_tables" / "demo" / "main.csv").read_text())))
+    assert {r["source"] for r in rows if (r["row"], r["column"]) == ("ours", "f1")} == {"'=HYPERLINK(1)"}
 
 
 def test_the_same_inputs_give_the_same_bytes(root):
@@ -332,6 +415,9 @@ def test_markup_is_escaped():
     assert latex_escape("a_b & 5 % ± #1 {x} \\ ~ ^") == (
         "a\\_b \\& 5 \\% $\\pm$ \\#1 \\{x\\} \\textbackslash{} \\textasciitilde{} \\textasciicircum{}"
     )
+    assert latex_table(["m"], [["[1] CLAP"]], caption="c", label="l").count("{[}1] CLAP") == 1
+    assert latex_escape("a\x00b") == "ab"
+    assert "<" not in markdown_table(["Model"], [["CLAP <large>"], ["a < b"]])
     assert markdown_table(["a", "b"], [["x|y", "1\n2"]]) == "| a | b |\n| --- | ---: |\n| x\\|y | 1 2 |\n"
 
 

@@ -244,3 +244,22 @@ def test_progress_is_silent_beside_the_main_process(
     monkeypatch.setattr(stage, "PLAIN_PROGRESS_EVERY", 0.0)
     assert list(stage.progress(iter(range(3)))) == [0, 1, 2]
     assert capsys.readouterr().err == ""
+
+
+def test_libraries_are_quiet_and_we_are_not(repository: Path) -> None:
+    (repository / "projects" / "demo" / "work.py").write_text(
+        WORK.replace(
+            "    torch = ",
+            "    import warnings\n"
+            "    warnings.warn_explicit('for developers', FutureWarning, 'x', 1, module='transformers.a')\n"
+            "    warnings.warn_explicit('of numbers', UserWarning, 'x', 2, module='transformers.a')\n"
+            "    warnings.warn('checkpoint is damaged')\n"
+            "    warnings.warn('of ours', FutureWarning)\n"
+            "    torch = ",
+        )
+    )
+    _, _, error = finish(start(repository, "-m", "projects.demo.work", "plain"))
+    assert "for developers" not in error
+    assert "checkpoint is damaged" in error
+    assert "of ours" in error
+    assert "of numbers" in error

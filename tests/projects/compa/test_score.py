@@ -14,7 +14,7 @@ from core.report.cells import Cell, read_cells, read_items
 from core.report.scoring import PredictionError
 from core.run import tracking
 from core.run.stage import Context
-from projects.compa.score import Config, score, score_file
+from projects.compa.score import Config, score_file, score_rows
 
 RIGHT = [[0.9, 0.1], [0.2, 0.8]]
 TEXT_ONLY = [[0.9, 0.85], [0.1, 0.3]]  # caption 0 prefers audio 0, audio 1 prefers caption 0
@@ -110,6 +110,8 @@ def test_retrieval_counts_captions_and_clips(context: Context) -> None:
     values = {name: cell.value / 100 for name, cell in found.items() if name.startswith("retrieval")}
     assert values == pytest.approx(wanted)
     assert found["retrieval.audiocaps_t2a_r1"].n == 12
+    assert "each of 13 captions" in found["retrieval.audiocaps_t2a_r1"].protocol
+    assert found["retrieval.audiocaps_t2a_r1"].protocol.endswith("resampled: clips")
     assert {name for name in found if name.startswith("shuffle")} == {
         "shuffle.audiocaps_t2a_r1",
         "shuffle.audiocaps_a2t_r1",
@@ -175,18 +177,19 @@ def test_the_stage_writes_tables_and_leaves_out_what_was_not_run(context: Contex
     absent = context.path("predictions", "public", "not_run.txt")
     absent.parent.mkdir()
     absent.write_text("not run: no weights\n")
-    config = Config(rows={"clap_laion": "public", "clap_ours": "vanilla"})
-    score(config, context=context)
+    rows = {"clap_laion": "public", "clap_ours": "vanilla"}
+    score_rows(rows, Config(), context=context)
     folder = context.path("results")
     names = {"benchmark", "retrieval", "zero_shot", "shuffle"}
     wanted = {f"{n}.json" for n in names} | {f"{n}.items.json" for n in names} | {"shuffle.png"}
     assert {path.name for path in folder.iterdir()} == wanted
     assert {row for name in names for row, _ in read_cells(folder, name)} == {"clap_ours", "random"}
     items = read_items(folder, "zero_shot")
-    assert items["clap_ours", "fsd50k"].kind == "replicates"
+    assert items["clap_ours", "fsd50k"].kind == "contributions"
     assert len(items["clap_ours", "fsd50k"].scores) == 2
+    assert items["clap_ours", "fsd50k"].ids[:2] == ("fsd50k-0", "fsd50k-1")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    score(config, context=context)
+    score_rows(rows, Config(), context=context)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -197,7 +200,7 @@ def test_the_stage_writes_tables_and_leaves_out_what_was_not_run(context: Contex
 )
 def test_the_random_row_is_derived(context: Context, triplets: Any, text: float, group: float) -> None:
     compared(context)
-    score(Config(rows={"clap_ours": "vanilla"}, triplets=triplets), context=context)
+    score_rows({"clap_ours": "vanilla"}, Config(triplets=triplets), context=context)
     found = read_cells(context.path("results"), "benchmark")
     assert found["random", "order_text"].value == pytest.approx(text, abs=1e-5)
     assert found["random", "order_audio"].value == pytest.approx(text, abs=1e-5)
@@ -216,7 +219,7 @@ def test_a_damaged_file_is_refused(context: Context, kind: str) -> None:
     damaged = {"cut": text[: len(text) // 2], "empty": "", "doubled": text + text}[kind]
     path.write_text(damaged)
     with pytest.raises(PredictionError, match=r"vanilla/compa_order.jsonl .*run its predict stage again"):
-        score(Config(rows={"clap_ours": "vanilla"}), context=context)
+        score_rows({"clap_ours": "vanilla"}, Config(), context=context)
     assert not context.path("results", "benchmark.json").exists()
 
 
@@ -224,7 +227,7 @@ def test_a_row_without_shuffled_captions(context: Context) -> None:
     for variant in ("vanilla", "public"):
         write(context, variant, "audiocaps", retrieved())
     write(context, "vanilla", "audiocaps_shuffled", retrieved())
-    score(Config(rows={"clap_laion": "public", "clap_ours": "vanilla"}), context=context)
+    score_rows({"clap_laion": "public", "clap_ours": "vanilla"}, Config(), context=context)
     folder = context.path("results")
     assert ("clap_laion", "audiocaps_t2a_r1") in read_cells(folder, "retrieval")
     assert {row for row, _ in read_cells(folder, "shuffle")} == {"clap_ours"}

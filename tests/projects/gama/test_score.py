@@ -138,6 +138,50 @@ def test_clothoaqa_keeps_its_parts_apart(tmp_path: Path) -> None:
     assert set(alone) == {"clothoaqa", "clothoaqa_binary"}
 
 
+def test_questions_about_one_clip_are_one_unit(tmp_path: Path) -> None:
+    asked = {"key": "farm", "options": ["farm", "street"], "output": "x"}
+    truth = [{"id": f"c{i // 3}#{i % 3}", "audio": f"compa_r:c{i // 3}", **asked} for i in range(12)]
+    said = [
+        {"id": line["id"], "answers": ["a farm" if i % 2 else "a street"]} for i, line in enumerate(truth)
+    ]
+    ((_, cell, items),) = score_set(
+        "compa_r",
+        truth,
+        said,
+        row="gama",
+        scale="mini",
+        gold=tmp_path,
+        book=BOOK,
+        names=NAMES,
+        encode=encode,
+        config=CONFIG,
+    )
+    assert (cell.n, cell.value) == (4, 50.0)
+    assert cell.protocol.endswith("resampled: 4 clips with 12 questions")
+    assert items.ids[:2] == ("c0#0", "c0#1")
+    assert set(items.units) == {f"compa_r:c{i}" for i in range(4)}
+
+
+def test_judged_rows_are_told_apart_by_id(context: Context) -> None:
+    """Each row lacks another verdict: what is left is named, not moved up."""
+    grades = {"clarity": 4, "correctness": 3, "engagement": 2}
+    for row, lacks in (("gama", 0), ("other", 3)):
+        lines = [{"id": f"c{i}", "scores": {} if i == lacks else grades} for i in range(4)]
+        write(context.path("predictions", "judged", f"{row}.jsonl"), lines[::-1])
+    config = Config(rows={"reasoning": {"gama": "gama", "other": "other"}})
+    score(config, context=context)
+    cells, items = (read(context.path("results"), "reasoning") for read in (read_cells, read_items))
+    column = "compa_r_correctness_gpt4"
+    assert items["gama", column].ids == ("c1", "c2", "c3")
+    assert items["other", column].ids == ("c0", "c1", "c2")
+    assert (cells["gama", column].value, cells["gama", column].n) == (3.0, 3)
+    assert 1 <= cells["gama", column].low < 3 < cells["gama", column].high <= 5
+    assert "1 answers without a verdict" in cells["gama", column].protocol
+    write(context.path("predictions", "judged", "gama.jsonl"), [{"id": "c9", "scores": grades}])
+    with pytest.raises(PredictionError, match=r"1 verdicts are of questions that are not asked \(c9\)"):
+        score(config, context=context)
+
+
 def write(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -190,7 +190,7 @@ def test_people_can_reject_a_pair_or_an_audio(item: Item, materials: Materials, 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("{", "line 2 is no JSON"),
+        ("{", "line 2 is cut or damaged"),
         ('{"audio_id": "b", "experts": {}}', "line 2: .*'events' is a required"),
         ('{"audio_id": "b", "experts": {}, "events": []}', r"line 2: \$\.events"),
         (json.dumps({**LINE, "audio_id": "b", "experts": {"x": 1}}), r"line 2: \$\.experts"),

@@ -16,8 +16,8 @@ import torch
 from core.adapters.prefix_lm import Features
 from core.audio.read import AudioErrors, write_flac
 from core.audio_lm.encoders import Encoder
-from core.data.choices import MMAU
 from core.data.parquet import write_absent, write_dataset
+from core.data.schema import MMAU
 from core.language.client import Audio, Message, Options, Reply, ReplyError, Text
 from core.run import tracking
 from core.run.stage import Context

@@ -16,8 +16,9 @@ import pytest
 import soundfile
 
 from core.answering.records import Record, read_predictions
-from core.data.choices import MMAU, ChoiceItem
+from core.data.choices import ChoiceItem
 from core.data.parquet import write_dataset
+from core.data.schema import MMAU
 from projects.mmau.evaluate import main
 from projects.mmau.questions import read_exam, some_of
 from projects.mmau.report import ReportError, report, table

@@ -91,7 +91,8 @@ def write_scores(context: Context, items: list[dict[str, Any]], *, sharp: bool =
 
     def add(table: str, row: str, column: str, n: int) -> None:
         scores = rng.integers(0, 2, n).astype(float)
-        tables[table].append(mean_cell(row, column, "mmau", [scores], scale="mini", protocol="made up"))
+        ids = [f"{i}" for i in range(n)]
+        tables[table].append(mean_cell(row, column, "mmau", [scores], ids, scale="mini", protocol="made up"))
 
     for skill in SKILLS:
         of = [item for item in items if item["sub-category"] == skill]

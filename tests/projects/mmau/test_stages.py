@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-import yaml
 
 from core.adapters.prefix_lm import save_trained
 from core.answering.cascade import with_description
@@ -25,17 +24,18 @@ from core.answering.records import Record, line_of, read_predictions
 from core.audio_lm.artefact import open_audio_lm, write_artefact
 from core.audio_lm.branches import Bridge
 from core.audio_lm.model import Architecture, load_language_model, make_model
-from core.data.choices import MMAU, MMAU_PRO
 from core.data.instructions import read_instructions
 from core.data.parquet import read_dataset, read_info, write_absent, write_dataset
+from core.data.schema import MMAU, MMAU_PRO
 from core.foundations.language_model import LmShape, make_language_model, train_tokenizer
 from core.foundations.public import record_trained
 from core.language.http import Endpoint
 from core.metrics.choice import RULES
 from core.report.cells import Cell, read_cells, read_items, write_cells
+from core.report.paper import read_paper
 from core.report.scoring import PredictionError
 from core.run import tracking
-from core.run.config import load
+from core.run.config import load, variants
 from core.run.stage import Context
 from core.scenes.bank import Bank, write_bank
 from core.train.optimisation import TrainingOptions
@@ -509,12 +509,16 @@ def predict(root: Path, place: str, said: Sequence[str | Sequence[str]], **other
 SAID = tuple(one[4] for one in QUESTIONS)
 LAST = tuple(one[2][-1] for one in QUESTIONS)
 RIGHT = {rule: [float(one[5][place] == "y") for one in QUESTIONS] for place, rule in enumerate(RULES)}
-SCORES = score.Config(
+SCORES = score.Shown(
     rows={"ours": "ours/own", "noisy": "ours/noise", "gone": "gone/own"},
     noise={"ours": ("ours", "noisy"), "gone": ("gone", "gone")},
     skills=("ours", "gone"),
     sharp=("ours", "gone"),
 )
+
+
+def tables(shown: score.Shown, context: Context, **options: Any) -> None:
+    score.score_tables(shown, score.Config(**options), context=context)
 
 
 @pytest.fixture
@@ -524,7 +528,7 @@ def scored(root: Path) -> Context:
     predict(root, "ours/own", SAID)
     predict(root, "ours/noise", LAST)
     ask(root, "gone", replace(CONTROLS, without="no such model"))
-    score.score(SCORES, context=context)
+    tables(SCORES, context)
     return context
 
 
@@ -611,9 +615,12 @@ def test_protocols_name_rule_orders_split_and_version(scored: Context) -> None:
     (digest,) = read_info(truths.dataset_folder(scored, "mmau"))["sha256"].values()
     asked = f"options as filed; test-mini sha256 {digest[:12]}"
     for name in ("main", "difficulty", "skills", "skill_difficulty"):
-        assert {cell.protocol for cell in table(scored, name).values()} == {f"official_2025, {asked}"}
+        assert {cell.protocol for cell in table(scored, name).values()} == {
+            f"official_2025, {asked}; resampled: items"
+        }
     for (_, column), cell in table(scored, "rules").items():
-        assert cell.protocol == f"{'letter_aware' if column in STATUS else column}, {asked}"
+        rule = "letter_aware" if column in STATUS else column
+        assert cell.protocol == f"{rule}, {asked}; resampled: items"
     for cell in table(scored, "noise").values():
         assert cell.protocol.startswith(f"official_2025, {asked}; noise: Gaussian")
     source = {"parquet_sha256": {"x": "0" * 64}, "sha256": {"mmau-test-mini.json": "abcdef012345" + "6" * 52}}
@@ -621,7 +628,7 @@ def test_protocols_name_rule_orders_split_and_version(scored: Context) -> None:
 
 
 def test_another_rule_is_that_of_all_tables(scored: Context) -> None:
-    score.score(replace(SCORES, rule="letter_aware"), context=scored)
+    tables(SCORES, scored, rule="letter_aware")
     assert values(scored, "main")["ours", "sound_mini"] == (100.0, 3)
     assert values(scored, "noise")["ours", "drop"] == (30.0, 10)
     assert table(scored, "skills")["counting", "ours"].protocol.startswith("letter_aware, options as filed")
@@ -629,13 +636,13 @@ def test_another_rule_is_that_of_all_tables(scored: Context) -> None:
 
 def test_a_variant_that_was_not_run_is_left_out(scored: Context, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    score.score(SCORES, context=scored)
+    tables(SCORES, scored)
     assert "gone: not run: no such model" in capsys.readouterr().out
     for name in ("main", "difficulty", "rules", "noise"):
         assert "gone" not in {row for row, _ in table(scored, name)}
     only = replace(SCORES, rows={"gone": "gone/own"})
     with pytest.raises(PredictionError, match=r"no predictions in .*: run the stage `answer`"):
-        score.score(only, context=scored)
+        tables(only, scored)
 
 
 def test_outputs_of_other_items_are_refused(scored: Context) -> None:
@@ -645,10 +652,10 @@ def test_outputs_of_other_items_are_refused(scored: Context) -> None:
         r"own.jsonl: 1 items have no output and 1 outputs are of other items \(q9, q77\): run its answer st"
     )
     with pytest.raises(PredictionError, match=said):
-        score.score(SCORES, context=scored)
+        tables(SCORES, scored)
     path.unlink()
     with pytest.raises(PredictionError, match=r"own.jsonl is missing: run its answer stage again"):
-        score.score(SCORES, context=scored)
+        tables(SCORES, scored)
     assert files(scored.path("results")) == before
 
 
@@ -657,7 +664,7 @@ def test_the_majority_of_several_orders_decides(root: Path) -> None:
     silent = [("", "", "")] * (len(IDS) - 2)
     predict(root, "voted/own", [("a siren", "a dog", "a dog"), ("B", "C", "B"), *silent])
     context = at(root, "score")
-    score.score(score.Config(rows={"voted": "voted/own"}, noise={}, skills=()), context=context)
+    tables(score.Shown(rows={"voted": "voted/own"}, noise={}, skills=()), context)
     cells = table(context, "rules")
     assert {rule: cells["voted", rule].value for rule in RULES} == {
         "official_2025": 10.0,
@@ -695,7 +702,7 @@ def test_mmau_pro_is_weighted_by_count_and_says_what_has_no_score(
     predict_pro(root, "ours", SAID_PRO)
     context = at(root, "score")
     config = replace(SCORES, rows={"ours": "ours/own"}, pro={"ours": "ours", "deaf": "deaf"})
-    score.score(replace(config, encoder="text_tower"), context=context)
+    tables(config, context, encoder="text_tower")
     assert "pro/deaf: not run: no outputs" in capsys.readouterr().out
     assert values(context, "pro") == {
         ("ours", "sound"): (100.0, 2),
@@ -704,10 +711,10 @@ def test_mmau_pro_is_weighted_by_count_and_says_what_has_no_score(
         ("ours", "overall"): (75.0, 4),  # of items, not of categories
     }
     cells = table(context, "pro")
-    assert cells["ours", "sound"].protocol == "closed, ours; 2 of 2 items"
-    told = "weighted by count, 4 of 5 items; 1 without score: no verdict"
+    assert cells["ours", "sound"].protocol == "closed, ours; 2 of 2 items; resampled: items"
+    told = "weighted by count, 4 of 5 items; 1 without score: no verdict; resampled: items"
     assert cells["ours", "overall"].protocol == told
-    score.score(config, context=context)  # without an encoder
+    tables(config, context)  # without an encoder
     assert values(context, "pro") == {
         ("ours", "instruction_following"): (100.0, 1),
         ("ours", "overall"): (100.0, 1),
@@ -717,14 +724,14 @@ def test_mmau_pro_is_weighted_by_count_and_says_what_has_no_score(
     assert "3 without score: no embedding model" in protocol
     predict_pro(root, "ours", {**SAID_PRO, "alien": ""})
     with pytest.raises(PredictionError, match=r"1 of other items \(alien\)"):
-        score.score(config, context=context)
+        tables(config, context)
 
 
 def test_outputs_of_the_answer_stage_are_scored(root: Path) -> None:
     ask(root, "controls", CONTROLS)
     rows = {name: f"controls/{name}" for name in CONTROLS.conditions}
     context = at(root, "score")
-    score.score(score.Config(rows=rows, noise={}, skills=("first",), pro={"r": "controls"}), context=context)
+    tables(score.Shown(rows=rows, noise={}, skills=("first",), pro={"r": "controls"}), context)
     rules = table(context, "rules")
     for rule in RULES:
         assert rules["first", rule].value == 40.0
@@ -800,9 +807,8 @@ def test_a_reader_from_the_bank_to_the_tables(
     conditions = ("nothing", "truth")
     ask(root, "learnt", replace(READER, folder=learnt, conditions=conditions, decode=("likelihood",)))
     rows = {name: f"learnt/{name}_likelihood" for name in conditions}
-    score.score(
-        score.Config(rows=rows, noise={"reader": ("truth", "nothing")}, skills=("truth",)),
-        context=at(root, "score"),
+    tables(
+        score.Shown(rows=rows, noise={"reader": ("truth", "nothing")}, skills=("truth",)), at(root, "score")
     )
     found = table(at(root, "score"), "rules")
     assert {(row, cell.n) for (row, _), cell in found.items()} == {("nothing", 8), ("truth", 8)}
@@ -815,12 +821,13 @@ def test_a_reader_from_the_bank_to_the_tables(
 
 @pytest.mark.parametrize("profile", ["mini", "recorded", "paper"])
 def test_every_row_of_the_tables_is_asked(profile: str) -> None:
-    path = CONF / f"{profile}.yaml"
+    folder = CONF.parent
     asked_ = {
-        name: load(answering.Config, path=path, stage="answer", variant=name) for name in variants(path)
+        name: load(answering.Config, folder=folder, profile=profile, stage="answer", variant=name)
+        for name in variants(folder, profile=profile, stage="answer")
     }
-    tables = load(score.Config, path=path, stage="score")
-    for place in tables.rows.values():
+    shown = score.shown(read_paper(folder))
+    for place in shown.rows.values():
         variant, name = place.split("/")
         config = asked_[variant]
         made = {
@@ -830,15 +837,10 @@ def test_every_row_of_the_tables_is_asked(profile: str) -> None:
         }
         assert name in made, place
         assert set(config.decode) == {"words"} or config.kind in ("audio_lm", "reader")
-    known = {*tables.rows}
-    assert {row for pair in tables.noise.values() for row in pair} <= known
-    assert {*tables.skills, *tables.sharp} <= known
-    assert all(asked_[variant].pro for variant in (tables.pro or {}).values())
-
-
-def variants(path: Path) -> list[str]:
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return [name for name in content["answer"] if name != "common"]
+    known = {*shown.rows}
+    assert {row for pair in shown.noise.values() for row in pair} <= known
+    assert {*shown.skills, *shown.sharp} <= known
+    assert all(asked_[variant].pro for variant in (shown.pro or {}).values())
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
@@ -895,7 +897,7 @@ def test_withheld_answers_are_not_scored(root: Path) -> None:
     write_lines(path, [{**line, "answer": ""} for line in lines(path)])
     predict(root, "ours/own", ["nothing of these"] * 10)
     with pytest.raises(PredictionError, match=r"10 of 10 answers are withheld .* projects.mmau.submit"):
-        score.score(score.Config(rows={"ours": "ours/own"}, noise={}, skills=()), context=at(root, "score"))
+        tables(score.Shown(rows={"ours": "ours/own"}, noise={}, skills=()), at(root, "score"))
 
 
 def test_an_exam_without_one_of_the_tasks_is_scored(root: Path) -> None:
@@ -904,7 +906,7 @@ def test_an_exam_without_one_of_the_tasks_is_scored(root: Path) -> None:
     predict(root, "ours/own", SAID)
     path = at(root, "score").path("predictions", "ours", "own.jsonl")
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:6]))
-    score.score(score.Config(rows={"ours": "ours/own"}, noise={}, skills=()), context=at(root, "score"))
+    tables(score.Shown(rows={"ours": "ours/own"}, noise={}, skills=()), at(root, "score"))
     found = read_cells(at(root, "score").path("results"), "main")
     assert {column for _, column in found} == {"sound_mini", "music_mini"}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from core.answering.records import Record, line_of
-from core.metrics.choice import correct_official_2025
+from core.metrics.choice_rules import correct_official_2025
 from projects.mmau.submission import KEYS, SubmissionError, serve
 from projects.mmau.submit import main, submit
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from core.audio.read import audio_info
-from core.data.choices import MMAU, SKILLS, mmau_doubts, mmau_problems
+from core.data.choices import SKILLS, mmau_doubts, mmau_problems
 from core.data.imports import mmau
 from core.data.parquet import read_dataset, write_dataset
-from core.data.schema import DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import MMAU
 
 INFO = {"name": "mmau", "task": "t", "licence": "l", "source": "s", "protocol": "p"}
 Edit = Callable[[Path, Callable[[list[dict[str, Any]]], object]], None]

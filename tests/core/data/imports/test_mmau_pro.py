@@ -12,10 +12,11 @@ import pytest
 import soundfile
 
 from core.audio.read import audio_info
-from core.data.choices import MMAU_PRO, mmau_pro_doubts, mmau_pro_problems
+from core.data.choices import mmau_pro_doubts, mmau_pro_problems
 from core.data.imports import mmau_pro
 from core.data.parquet import read_dataset, write_dataset
-from core.data.schema import DatasetError
+from core.data.problems import DatasetError
+from core.data.schema import MMAU_PRO
 
 INFO = {"name": "mmau_pro", "task": "t", "licence": "l", "source": "s", "protocol": "p"}
 Edit = Callable[[Path, Callable[[list[dict[str, Any]]], object]], None]

@@ -10,7 +10,7 @@ import pytest
 from core.data.imports import compa, esc50, fsd50k, urbansound8k, vggsound
 from core.data.imports.compa import order_rows
 from core.data.manifest import manifest_of
-from core.data.schema import DatasetError
+from core.data.problems import DatasetError
 
 
 def test_compa_order_joins_by_row_and_reads_triplets(official) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from core.data.choices import MMAU, SKILLS, mmau_problems
+from core.data.choices import SKILLS, mmau_problems
 from core.data.parquet import REQUIRED_INFO, read_dataset, write_dataset
+from core.data.schema import MMAU
 from shared_data.world.exams import exam
 from shared_data.world.exams.exam import (
     SkillsAbsentError,
@@ -167,14 +167,6 @@ def test_an_exam_goes_on_without_a_voice_and_says_so(monkeypatch: pytest.MonkeyP
     assert {draft.skill for draft in drafts} == {SOUND[0]}
     with pytest.raises(SkillsAbsentError, match=r"none of the skills.*espeak-ng is missing"):
         list(draw(make_world("test"), skills=["Counting"], n={"Counting": 2}, seed=0))
-
-
-def test_a_domain_whose_module_is_absent_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "shared_data.world.speech.makers", None)
-    monkeypatch.setattr("shared_data.world.speech.espeak.why_absent", lambda: None)
-    found, absent = makers()
-    assert "no module shared_data.world.speech.makers" in absent["Counting"]
-    assert set(SOUND) <= set(found)
 
 
 def test_unknown_skills_and_missing_numbers_are_refused() -> None:

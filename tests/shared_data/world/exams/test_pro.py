@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from core.data.choices import MMAU_PRO, mmau_pro_problems
+from core.data.choices import mmau_pro_problems
 from core.data.parquet import read_dataset, write_dataset
+from core.data.schema import MMAU_PRO
 from core.metrics.choice_rules import words as word_set
 from core.metrics.instruction_following import Ruled, check, official_name, read_kwargs
 from shared_data.world.exams import pro, sound

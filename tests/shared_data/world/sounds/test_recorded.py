@@ -213,6 +213,48 @@ def test_the_python_and_the_dpkg_way_agree(tmp_path, monkeypatch) -> None:
             assert (tmp_path / "dpkg" / name).read_bytes() == data
 
 
+def packed_tar(*entries: tarfile.TarInfo) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for entry in entries:
+            archive.addfile(entry, io.BytesIO(b"x" * entry.size))
+    return ar({"debian-binary": b"2.0\n", "control.tar.gz": b"", "data.tar.gz": buffer.getvalue()})
+
+
+def entry(name: str, *, size: int = 0, kind: bytes = tarfile.REGTYPE, to: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = size, kind, to
+    return info
+
+
+def test_links_in_a_package_without_dpkg(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    file = tmp_path / "links.deb"
+    file.write_bytes(
+        packed_tar(
+            entry("./a", kind=tarfile.DIRTYPE),
+            entry("./a/one.wav", size=3),
+            entry("./a/two.wav", kind=tarfile.SYMTYPE, to="one.wav"),
+            entry("./three.wav", kind=tarfile.LNKTYPE, to="./a/one.wav"),
+            entry("./gone.wav", kind=tarfile.SYMTYPE, to="/etc/passwd"),
+        )
+    )
+    archives.unpack_deb(file, tmp_path / "out")
+    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.wav")}
+    assert found == {"a/one.wav", "a/two.wav", "three.wav"}
+    assert all((tmp_path / "out" / name).read_bytes() == b"xxx" for name in found)
+
+
+@pytest.mark.parametrize("name", ["../out.wav", "/tmp/out.wav", "./a/../../out.wav"])
+def test_a_package_that_writes_elsewhere_is_refused_without_dpkg(tmp_path, monkeypatch, name) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    file = tmp_path / "evil.deb"
+    file.write_bytes(packed_tar(entry(name, size=3)))
+    with pytest.raises(ArchiveError, match="would be written outside"):
+        archives.unpack_deb(file, tmp_path / "in" / "out")
+    assert not list(tmp_path.rglob("out.wav"))
+
+
 def test_damaged_compressed_data_are_refused_without_dpkg(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     for compression in ("gz", "xz"):
