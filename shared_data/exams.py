@@ -7,7 +7,6 @@ audio.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -18,7 +17,7 @@ from core.data.doctor import wrong_files
 from core.data.imports import mmau, mmau_pro
 from core.data.parquet import write_absent, write_dataset
 from core.data.schema import DatasetError
-from core.run.files import write_text_atomic
+from core.run.jsonl import write_lines
 from core.run.stage import Context, progress
 from core.scenes.bank import read_bank
 from shared_data.world.exams import exam, pro
@@ -106,8 +105,8 @@ def exams(config: Config, *, context: Context) -> None:
         )
         (folder / f"facts-{stored_split(split)}.jsonl").unlink(missing_ok=True)  # of an exam before this one
         if facts:
-            lines = [json.dumps({"id": id, "facts": said}, ensure_ascii=False) for id, said in facts.items()]
-            write_text_atomic(folder / f"facts-{stored_split(split)}.jsonl", "\n".join(lines) + "\n")
+            lines = [{"id": id, "facts": said} for id, said in facts.items()]
+            write_lines(folder / f"facts-{stored_split(split)}.jsonl", lines)
         count = written["counts"][stored_split(split)]
         context.tracker.log_metrics({split: float(count)}, step=0)
         print(f"{name} {split}: {count} rows, {len(notes.get('missing', []))} left out")

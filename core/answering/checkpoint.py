@@ -13,6 +13,8 @@ from typing import Any
 import torch
 import transformers
 
+from core.foreign_code import reason_of
+
 GRANITE = ("granite_speech", "granite_speech_plus")
 OMNI = {
     "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
@@ -36,9 +38,9 @@ def read_config(folder: Path) -> Any:
     if not (folder / "config.json").is_file():
         raise LalmMissingError(f"{folder} holds no model (no config.json): fetch the checkpoint there first")
     try:
-        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise LalmError(f"{folder}: transformers cannot read its config.json: {error}") from error
+        raise LalmError(f"{folder}: transformers cannot read its config.json: {reason_of(error)}") from error
 
 
 def load_weights(folder: Path, config: Any, *, dtype: torch.dtype) -> Any:

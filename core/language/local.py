@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from core.foreign_code import reason_of
 from core.language.client import Audio, EndpointError, Message, Options, Reply, ReplyError, Text, Usage
 
 
@@ -43,14 +44,18 @@ class LocalChat:
     ) -> None:
         if not (folder / "config.json").is_file():
             raise EndpointError(f"{folder} holds no language model (no config.json); make or fetch it first")
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="left")
+        here: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, **here, padding_side="left")
+            model = AutoModelForCausalLM.from_pretrained(folder, **here, dtype=dtype or "auto")
+        except (ValueError, OSError) as error:
+            raise EndpointError(f"{folder}: no language model can be opened: {reason_of(error)}") from error
         if template is not None:
             self._tokenizer.chat_template = template
         if not self._tokenizer.chat_template:
             raise EndpointError(f"the tokenizer in {folder} has no chat template; pass template=")
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
-        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype or "auto")
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._model = model.to(self._device).eval()
         self._room = getattr(model.config, "max_position_embeddings", None)

@@ -6,6 +6,7 @@ Nothing is guessed: text that holds two different values that fit is as unusable
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +15,10 @@ from typing import Any
 import jsonschema
 
 from core.language.client import Chat, Message, Options, Reply, ReplyError
+from core.language.thoughts import after_thoughts
 
 _FENCE = re.compile(r"```[a-zA-Z]*[ \t]*\n(.*?)```", re.DOTALL)
+_BEGINS = re.compile(r"\s*(?:```[a-zA-Z]*\s*)?[\[{]\s*[\[{\"]")
 _OPENING = re.compile(r"[\[{]")
 _REPAIR = (
     "That answer cannot be used: {reason}. Write the whole answer again, as JSON alone, without any other "
@@ -77,10 +80,13 @@ def complete_json(
 
 
 def parse_json(text: str, schema: Mapping[str, Any]) -> Any:
-    """The one value in `text` that fits `schema`: in code fences if there are any, else anywhere.
+    """The one value in `text` that fits `schema`: behind any thoughts, in code fences if there are any, else
+    anywhere. A text that begins as JSON has no thoughts, only strings that may speak of them.
 
     NaN and infinities are no JSON. Raises StructureError with the reason.
     """
+    if not _BEGINS.match(text):
+        text = after_thoughts(text)
     found = list(_values("\n".join(_FENCE.findall(text)) or text))
     if not found:
         raise StructureError("it holds no complete JSON object or list")
@@ -100,7 +106,9 @@ def parse_json(text: str, schema: Mapping[str, Any]) -> Any:
 
 def _values(text: str) -> Iterator[Any]:
     """The outermost JSON objects and lists in `text`. What is cut off at the end hides what is inside it."""
-    decode: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(parse_constant=_refuse).raw_decode
+    decode: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
+        parse_constant=_refuse, parse_float=_finite
+    ).raw_decode
     place = 0
     while opening := _OPENING.search(text, place):
         place = opening.start() + 1
@@ -114,6 +122,11 @@ def _values(text: str) -> Iterator[Any]:
             return
         else:
             yield value
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _refuse(digits)
 
 
 def _refuse(name: str) -> Any:

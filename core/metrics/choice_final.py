@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 
+from core.language.thoughts import after_thoughts
+from core.metrics.choice_latex import plain_latex
 from core.metrics.choice_mentions import plain_text
 
-_THOUGHTS = r"think|thinking|thought|thoughts|reasoning|reason|analysis|planning|caption|summary"
-_THOUGHT_END = re.compile(rf"</\s*(?:{_THOUGHTS})\s*>|<\|end_of_thought\|>", re.IGNORECASE)
-_THOUGHT = re.compile(rf"<\s*(?:{_THOUGHTS})\s*>|<\|begin_of_thought\|>", re.IGNORECASE)
+_NAMES = r"(?:answer|response|final[_ ]answer|final[_ ]response|final|conclusion|solution|output|result)"
 _ANSWER = re.compile(
-    r"<\s*(answer|response|final_answer)\s*>(.*?)(?:</\s*\1\s*>|\Z)", re.IGNORECASE | re.DOTALL
-)
-_TAG = re.compile(
-    r"</?\s*(?:answer|response|final_answer|b|strong|i|em|p|br|code|s|eos|pad)\s*/?>|<\|[^|<>]*\|>",
+    rf"(?:<\|?|◁)\s?(?:begin_of_|start_)?{_NAMES}\s?(?:\|?>|▷)|[\[【](?:final[_ ])?(?:answer|response)[\]】]",
     re.IGNORECASE,
 )
-_BOXED = re.compile(r"\$*\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}\$*")
-_LATEX = re.compile(
-    r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|rm|bf)\s*\{([^{}]*)\}|\$\s*(\(?[A-Za-z]\)?)\s*\$"
+_ANSWERED = re.compile(
+    rf"(?:<\|?|◁)\s?(?:/|end_of_|end_)\s?{_NAMES}\s?(?:\|?>|▷)"
+    r"|[\[【]/(?:final[_ ])?(?:answer|response)[\]】]",
+    re.IGNORECASE,
+)
+_TAG = re.compile(
+    rf"</?\s*(?:{_NAMES}|b|strong|i|em|p|br|code|s|u|mark|eos|pad|bos|think)\s*/?>|<\|[^|<>]*\|>",
+    re.IGNORECASE,
 )
 _BOLD_LETTER = re.compile(r"(?:\*\*|__)\s*\(?([A-Z])[).:]*\s*(?:\*\*|__)[.:]?")
 _FIELD = re.compile(
@@ -35,24 +38,27 @@ def final_text(output: str) -> str:
     A thought that never ends hides all behind its beginning; answer tags may lack their end, as outputs that
     were cut off do.
     """
-    text = output
-    for end in _THOUGHT_END.finditer(output):
-        text = output[end.end() :]
-    thought = _THOUGHT.search(text)
-    if thought is not None:
-        text = text[: thought.start()]
-    for answer in _ANSWER.finditer(text):
-        text = answer[2]
+    text = after_thoughts(output)
+    if answers := list(_ANSWER.finditer(text)):
+        text = text[answers[-1].end() :]
+        if end := _ANSWERED.search(text):
+            text = text[: end.start()]
     return _TAG.sub(" ", text).strip()
 
 
-def announced(text: str) -> str:
-    """Boxes and JSON fields written out as "Final answer: ..."; LaTeX and Markdown as plain text."""
+def announced(text: str, letters: Collection[str] = ()) -> str:
+    """Boxes and JSON fields written out as "Final answer: ..."; LaTeX and Markdown as plain text.
+
+    letters: options that are a letter. One that is bold stays as bare as it is; any other is "(B)".
+    """
     if "\\" in text or "$" in text:
-        text = _BOXED.sub(r"\nFinal answer: \1\n", text)
-        text = _LATEX.sub(lambda match: match[1] or match[2] or "", text)
+        text = plain_latex(text)
     text = _FIELD.sub(lambda match: f"\nFinal answer: {_value(match[1])}\n", text)
-    return plain_text(_BOLD_LETTER.sub(r"(\1)", text))
+
+    def shown(match: re.Match[str]) -> str:
+        return match[0].strip("*_") if match[1].upper() in letters else f"({match[1]})"
+
+    return plain_text(_BOLD_LETTER.sub(shown, text))
 
 
 def _value(text: str) -> str:

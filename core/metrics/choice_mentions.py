@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from core.metrics.choice_languages import CONTRAST, JOINED, JUDGED, NAMED
+from core.metrics.choice_spelling import meant, spelling, tight, whole
+
 NO_OPTION = -1  # in Mention.options: what a letter beyond the options names, beside words
 
-_NO_MORE = r"(?!'?\w|[#♯♭])"  # ends a letter that is no word, no "I'm" and no note such as C#
+# Scripts that put no blank behind a letter: Thai to Khmer, kana, Han, Hangul.
+_SPACED = r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
+_NO_MORE = rf"(?!'?{_SPACED}|[#♯♭])"  # ends a letter that is no word, no "I'm" and no note such as C#
 _LETTER = rf"([A-Za-z]){_NO_MORE}"
 _ENDS = (
     r"[ \t]*(?:[,;:!?)\]\"'/&+|、，。；]|\.(?!\w)|-\s|\n|$)"  # what may stand behind a letter that is no word
@@ -29,18 +34,21 @@ _JUDGED = re.compile(
     r"(?<![\w'\-])([A-HJ-Z])(?=\s+(?:is|seems|must be|would be|looks|appears)\b(?:\s+(?:to be|the|most))*"
     r"\s+(?:correct|right|best|likely|answer|accurate|plausible|wrong|incorrect|unlikely|not)\b)"
 )
+_ELSEWHERE = re.compile(
+    rf"{NAMED}([A-Z]){_NO_MORE}|(?<![A-Za-z0-9'\-])([A-Z])(?=\s*{JUDGED})"
+)  # in other languages
 _CONTRASTED = re.compile(
-    r"\b(?i:not|but|than|over|of|nor|either|or|it's|it(?: must| should| would| has to)? be|it is)\s+"
-    rf"([A-HJ-Z]){_NO_MORE}(?={_ENDS}|{_GOES_ON})"
+    rf"\b(?i:{CONTRAST}|not|but|than|over|of|nor|either|or|it's|it(?: must| should| would| has to)? be|it is)"
+    rf"\s+([A-HJ-Z]){_NO_MORE}(?={_ENDS}|{_GOES_ON})"
 )
 _HEAD = re.compile(
     rf"[\s\"':.\-]*(?:(?:the\s+)?(?:letter|option|choice)\s+)?(?!n/a\b){_LETTER}", re.IGNORECASE
 )
 _HEAD_ENDS = re.compile(_ENDS)
-_HEAD_GOES_ON = re.compile(_GOES_ON, re.IGNORECASE)
+_HEAD_GOES_ON = re.compile(rf"{_GOES_ON}|\s*(?:{JOINED})\s*[A-Z]{_NO_MORE}", re.IGNORECASE)
 _MORE = re.compile(
-    rf"[\"']?\s*(?:,\s*(?:and|or)\b|[,/&+;、]|\band\b|\bor\b|和|或)\s*(?:option\s+)?[(\[\"']?{_LETTER}[)\]]?"
-    rf"(?={_ENDS}|\s+(?:and|or|is|are)\b)",
+    rf"[\"']?\s*(?:,\s*(?:and|or)\b|[,/&+;、]|\band\b|\bor\b|{JOINED})\s*(?:option\s+)?[(\[\"']?{_LETTER}[)\]]?"
+    rf"(?={_ENDS}|\s+(?:and|or|is|are)\b|[\u0e00-\uffff])",
     re.IGNORECASE,
 )
 _ALONE = re.compile(r"(?<![\w'#♯♭\-.])([A-Za-z])(?![\w'#♯♭\-])")
@@ -64,13 +72,11 @@ _PLAIN = str.maketrans(
         **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\u202a\u202b\u202c\u202d\u202e", ""),
         "【": "[",
         "】": "]",
+        **{power: f"^{digit}" for digit, power in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
     }
 )
 _BLANKS = re.compile(r"[^\S\n]+")
 _EMPHASIS = re.compile(r"\*+|`+|(?<!\w)_+(?=\w)|(?<=\w)_+(?!\w)|^#{1,6}\s+", re.MULTILINE)
-# Scripts that do not put blanks between words: Thai to Khmer, kana, Han, Hangul (particles).
-_UNSPACED = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x9FFF),
-             (0xAC00, 0xD7AF), (0xF900, 0xFAFF), (0x20000, 0x3134F))  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,14 +85,15 @@ class Options:
 
     plain: each as plain_text. letters: upper-case letter -> the option at that place, or the one that itself
     begins "(B) ".
-    named: letter -> options that are just that letter. said: the other options as lower-case text, longest
-    first, each with the ways it is written and their options.
+    named: letter -> options that are just that letter. said: the other options as lower-case text without the
+    blanks that do not matter (`tight`), longest first, each with a pattern where it can be written in several
+    ways, and the ways it is written in the options with their options.
     """
 
     plain: tuple[str, ...]
     letters: dict[str, int]
     named: dict[str, frozenset[int]]
-    said: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
+    said: tuple[tuple[str, re.Pattern[str] | None, tuple[tuple[str, int], ...]], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +153,9 @@ def options_of(choices: tuple[str, ...]) -> Options:
         if len(text) == 1 and text.isascii() and text.isalpha():
             named[text] = named.get(text, frozenset()) | {first}
         elif text:
-            said.setdefault(_lower(text), {})[text, first] = None
+            said.setdefault(tight(_lower(text)), {})[text, first] = None
     longest = sorted(said, key=lambda text: -len(text))
-    ways = tuple((text, tuple(said[text])) for text in longest)
+    ways = tuple((text, spelling(text), tuple(said[text])) for text in longest)
     return Options(plain=forms, letters=letters, named=named, said=ways)
 
 
@@ -157,17 +164,35 @@ def quoted(text: str, options: Options) -> list[Mention]:
     low = _lower(text)
     taken = bytearray(len(text))
     found: list[Mention] = []
-    for said, ways in options.said:
-        at = low.find(said)
-        while at >= 0:
-            end = at + len(said)
-            if _whole(text, at, end) and 1 not in taken[at:end]:
-                exact = [option for way, option in ways if way == text[at:end]]
-                meant = frozenset(exact or (option for _, option in ways))
-                found.append(Mention(start=at, end=end, words=True, options=meant))
-                taken[at:end] = b"\1" * len(said)
-            at = low.find(said, at + 1)
+    for said, pattern, ways in options.said:
+        for at, end in _places(low, said, pattern):
+            if 1 not in taken[at:end] and whole(text, at, end) and meant(text, said, at, end):
+                found.append(Mention(start=at, end=end, words=True, options=_written(text[at:end], ways)))
+                taken[at:end] = b"\1" * (end - at)
     return sorted(found, key=lambda mention: mention.start)
+
+
+def _places(low: str, said: str, pattern: re.Pattern[str] | None) -> Iterator[tuple[int, int]]:
+    """Where an option could stand; places may overlap."""
+    at = -1
+    while True:
+        if pattern is None:
+            at = low.find(said, at + 1)
+            end = at + len(said)
+        else:
+            match = pattern.search(low, at + 1)
+            at, end = match.span() if match else (-1, -1)
+        if at < 0:
+            return
+        yield at, end
+
+
+def _written(said: str, ways: Sequence[tuple[str, int]]) -> frozenset[int]:
+    """The options that are written so: to the letter, else but for blanks, else but for case."""
+    for form in (str, tight):
+        if exact := frozenset(option for way, option in ways if form(way) == form(said)):
+            return exact
+    return frozenset(option for _, option in ways)
 
 
 def mentions(text: str, words: Sequence[Mention], options: Options, *, heads: Iterable[int]) -> list[Mention]:
@@ -196,7 +221,7 @@ def mentions(text: str, words: Sequence[Mention], options: Options, *, heads: It
             start, end = more.start(1), more.end()
             new = more[1] != "I" and add(more[1], start, end, marked=marked)
 
-    for pattern in (_BRACKETED, _NAMED, _CLOSED):
+    for pattern in (_BRACKETED, _NAMED, _CLOSED, _ELSEWHERE):
         for match in pattern.finditer(text):
             add_list(match[match.lastindex or 1], *match.span(), marked=True)
     for place in heads:
@@ -283,40 +308,3 @@ def _lower(text: str) -> str:
     if len(low) == len(text):
         return low
     return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
-
-
-def _whole(text: str, start: int, end: int) -> bool:
-    """Whether [start, end) is cut out at word boundaries, and not out of a number or a hyphenated word."""
-    if start:
-        before, first = text[start - 1], text[start]
-        if _one_word(before, first):
-            return False
-        further = text[start - 2] if start > 1 else " "
-        if before == "-" and first.isalnum() and (further.isalnum() or first.isdigit()):
-            return False
-        if before in ".,:/" and first.isdigit() and further.isdigit():
-            return False
-    if end < len(text):
-        last, after = text[end - 1], text[end]
-        if _one_word(last, after) or (after in "#♯♭" and last.isalpha()):
-            return False
-        further = text[end + 1] if end + 1 < len(text) else " "
-        if after == "-" and last.isalnum() and further.isalnum():
-            return False
-        if after in ".,:/" and last.isdigit() and further.isdigit():
-            return False
-    return True
-
-
-def _one_word(left: str, right: str) -> bool:
-    return _in_word(left) and _in_word(right) and not (_unspaced(left) or _unspaced(right))
-
-
-def _in_word(char: str) -> bool:
-    if char.isascii():
-        return char.isalnum() or char == "_"
-    return char.isalnum() or unicodedata.category(char)[0] == "M"
-
-
-def _unspaced(char: str) -> bool:
-    return char > "\u0dff" and any(low <= ord(char) <= high for low, high in _UNSPACED)

@@ -21,10 +21,11 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal, TypeAlias
 
 from core.metrics.choice_final import announced, final_text
+from core.metrics.choice_languages import BESIDE_NOT, CUES, JOINED, NOT, NOT_CJK, WRONG
 from core.metrics.choice_mentions import (
     NO_OPTION,
     Mention,
@@ -46,8 +47,7 @@ _CUE = re.compile(
     r"|\b(?:correct|right|best|most likely)\s+one\s+(?:is|would be)\b:?"
     r"|\bI(?:'d|'ll|\s+would|\s+will|\s+must|\s+have to)?"
     r"\s+(?:choose|select|pick|chose|go with|opt for|say|guess)\b:?"
-    r"|\b(?:réponse|respuesta|resposta|risposta|antwort|ответ)\s*:"
-    r"|(?:答案|选择|回答|答え|정답)\s*(?:应该是|应为|是|为|:)\s*:?|(?<=[故应])选\s*:?",
+    rf"|{CUES}",
     re.IGNORECASE,
 )
 _BREAK = re.compile(r"(?<![.!?])[.!?]++[\"')\]]*(?=\s|$)|[。！？]|;\s|\n+")
@@ -63,17 +63,17 @@ _LEADS = re.compile(rf"(?:\b(?:{_LEAD})\b|[^\w])++", re.IGNORECASE)
 _LEADS_ARTICLES = re.compile(rf"(?:\b(?:{_LEAD}|an?)\b|[^\w])++", re.IGNORECASE)
 _LIST = re.compile(
     r"[\s,;/|&+.:\-\"'()\[\]•、，。]*"
-    r"(?:\b(?:and|or|nor|then|also|both|either|as well as|but also|vs|versus)\b[\s,.]*|和|或|与|及)*"
+    rf"(?:\b(?:and|or|nor|then|also|both|either|as well as|but also|vs|versus)\b[\s,.]*|(?:{JOINED})\s*)*"
     r"(?:\b(?:the|an?)\b\s*)?(?:\d+[.)]\s*)?[\s\"'(]*",
     re.IGNORECASE,
 )
 _NOT = re.compile(
     r"(?:\b(?:not|no|never|cannot|neither|nor|without|than|unlike|excluding|excludes?|except|"
-    r"instead of|other than|opposed to|compared (?:to|with)|different from|rules? out|"
+    rf"{NOT}|instead of|other than|opposed to|compared (?:to|with)|different from|rules? out|"
     r"ruled out|ruling out|eliminate[sd]?|eliminating)|n't)\b"
     r"(?:\s+(?:an?|the|any|hear|heard|sounds?|of|like|option|choice|answer|letter|really|necessarily|be|is|"
-    r"to|it|by|with|from|there|as|see|have|contain|indicate|suggest|being|think)\b){0,6}\s*[(\"'\[]*$"
-    r"|(?:不是|并非|而非|不选)[\s\"'(]*$",
+    r"to|it|by|with|from|there|as|see|have|contain|indicate|suggest|being|think|"
+    rf"{BESIDE_NOT})\b){{0,6}}\s*[(\"'\[]*$|(?:{NOT_CJK})[\s\"'(]*$",
     re.IGNORECASE,
 )
 _WRONG = re.compile(
@@ -84,7 +84,7 @@ _WRONG = re.compile(
     r"(?:not|isn't|wasn't|aren't)\b(?=\s*(?:$|[.,;:!?)])|\s+(?:the|an?|correct|right|present|heard|likely|it|"
     r"mentioned|audible|plausible|possible|supported|consistent|accurate|applicable|evident)\b))|"
     r"(?:cannot|can't|can not|could not|couldn't)\s+be\b|"
-    r"(?:does not|doesn't|do not|don't)\s+(?:fit|match|apply|seem|make sense|correspond)\b)",
+    rf"(?:does not|doesn't|do not|don't)\s+(?:fit|match|apply|seem|make sense|correspond)\b)|{WRONG}",
     re.IGNORECASE,
 )
 _REASON = re.compile(
@@ -92,7 +92,7 @@ _REASON = re.compile(
     r"from|by)\b",
     re.IGNORECASE,
 )
-_JOINER = re.compile(r"\b(?:or|nor|and)\b", re.IGNORECASE)
+_JOINER = re.compile(rf"\b(?:or|nor|and)\b|{JOINED}", re.IGNORECASE)
 _LONGEST_JOINT = 60  # characters between two mentions of one list
 
 
@@ -110,14 +110,15 @@ class Reading:
 
 def stated_option(output: str, choices: tuple[str, ...]) -> Reading:
     """Read one output; `choices` in the order shown. Of options with the same string the first is meant."""
+    options = options_of(choices)
+    letters = {letter.upper() for letter in options.named}
     seen, text = "", output
-    for step in (str.strip, final_text, announced):
+    for step in (str.strip, final_text, partial(announced, letters=letters)):
         text = step(text)
         found = equal_to(text, choices) if text != seen else []
         if found:
             return _reading(frozenset(found))
         seen = text
-    options = options_of(choices)
     like = {options.plain[place] for place in equal_to(text, options.plain)}
     if like:
         same = zip(first_places(choices), options.plain)
@@ -169,7 +170,9 @@ def _stated(text: str, options: Options) -> Reading:
     home = [bisect_right(starts, mention.start) - 1 for mention in found]
     denied = _denied(text, found, [sentences[i] for i in home])
     alone = _alone(text, found, home, sentences)
-    kept = [place for place in range(len(found)) if not denied[place]]
+    asides = _asides(text, found, home)
+    kept = [place for place in range(len(found)) if not denied[place] and place not in asides]
+    kept = kept or [place for place in range(len(found)) if not denied[place]]
 
     events = [kept[at] for cue in cues if (at := _announces(text, found, kept, sentences, starts, cue)) >= 0]
     events += [place for place in kept if home[place] in alone]
@@ -275,8 +278,39 @@ def _opens(text: str, mention: Mention, sentence: Span) -> bool:
     before = text[sentence[0] : mention.start]
     behind = text[mention.end : mention.end + 2].lstrip(" ")
     return (not before.strip() or _LEADS_ARTICLES.fullmatch(before) is not None) and behind[:1] in tuple(
-        ",:;-.)" if mention.letter else ",:;-"
+        ",:;-=(.)" if mention.letter else ",:;-=("
     )
+
+
+def _asides(text: str, found: Sequence[Mention], home: Sequence[int]) -> set[int]:
+    """Mentions in brackets that say more than the option, behind another of their sentence, and numbers that
+    are only reckoned with: "5 (2 dogs + 3 cats)" and "5 = 2 + 3" are 5, while "a dog (or a cat)" is two."""
+    asides = (
+        {place for place, mention in enumerate(found) if _reckoned(text, mention)} if "=" in text else set()
+    )
+    for place in range(1, len(found)):
+        one, two = found[place - 1], found[place]
+        if home[place - 1] != home[place]:
+            continue
+        between = text[one.end : two.start]
+        opened = between.rfind("(") > between.rfind(")")
+        inside = place - 1 in asides and ")" not in between
+        if inside or (opened and _says_more(text, between.rpartition("(")[2], two)):
+            asides.add(place)
+    return asides
+
+
+def _reckoned(text: str, mention: Mention) -> bool:
+    """Whether a number is added, taken away or multiplied."""
+    before, behind = text[max(0, mention.start - 4) : mention.start], text[mention.end : mention.end + 4]
+    return bool(re.search(r"\d\s*[+×*x\-]\s*$", before) or re.match(r"\s*[+×*x\-]\s*\d", behind))
+
+
+def _says_more(text: str, before: str, mention: Mention) -> bool:
+    """Whether brackets hold a joiner-less text around an option, and not the option alone."""
+    end = text.find(")", mention.end, mention.end + 200)
+    behind = text[mention.end : end if end >= 0 else mention.end + 200]
+    return _JOINER.search(before) is None and re.search(r"\w", before + behind) is not None
 
 
 def _run(
@@ -288,7 +322,9 @@ def _run(
     def together(one: int, two: int) -> bool:
         apart = home[two] - home[one]
         near = apart == 0 or (apart == 1 and home[one] in alone and home[two] in alone)
-        return near and _listed(text[found[one].end : found[two].start])
+        between = text[found[one].end : found[two].start]
+        # "5: 2 dogs and 3 cats" explains, "A: Man, B: Woman" lists
+        return near and (found[one].letter or ":" not in between) and _listed(between)
 
     first = last = kept.index(place)
     while first and together(kept[first - 1], kept[first]):

@@ -6,7 +6,6 @@ Every cell comes with what a paired test needs of it; see `core.report.cells`.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from core.metrics.bootstrap import bootstrap_statistic, dataset_seed, mean_interval, percentile_interval
 from core.metrics.classification import macro_ap_replicates, macro_average_precision
 from core.report.cells import Cell, Items
+from core.run import jsonl
 
 REPLICATES = 2000  # of metrics that are no mean: each needs a pass over the items
 
@@ -32,14 +32,14 @@ def read_lines(path: Path, *, writer: str = "stage") -> list[dict[str, Any]]:
     Raises PredictionError for a missing, empty or cut file, and for an id that occurs twice.
     """
     try:
-        lines: list[dict[str, Any]] = [
-            json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()
-        ]
+        lines = jsonl.read_lines(path)
+        ids = [line["id"] for line in lines]
     except FileNotFoundError:
         raise PredictionError(f"{path} is missing: run its {writer} again") from None
-    except json.JSONDecodeError as error:
-        raise PredictionError(f"{path} is cut or damaged ({error}): run its {writer} again") from None
-    ids = [line["id"] for line in lines]
+    except jsonl.LineError as error:
+        raise PredictionError(f"{error}: run its {writer} again") from None
+    except KeyError:
+        raise PredictionError(f"{path} has a line without id: run its {writer} again") from None
     if not lines or len(set(ids)) < len(ids):
         raise PredictionError(
             f"{path} holds {len(lines)} items of {len(set(ids))} ids: run its {writer} again"

@@ -18,6 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from core.run.jsonl import LineError, parse_line, split_lines
+from core.run.secrets import redact_tracking
+
 Operation = dict[str, Any]
 
 QUEUE_LENGTH = 10_000  # operations; further ones go to the file
@@ -178,16 +181,16 @@ def take_pending(path: Path) -> tuple[list[Operation], int]:
     """
     aside = path.with_name(path.name + ".sending")
     with locked(path):
-        old = aside.read_text(encoding="utf-8") if aside.exists() else ""
-        new = path.read_text(encoding="utf-8") if path.exists() else ""
+        old = aside.read_bytes() if aside.exists() else b""
+        new = path.read_bytes() if path.exists() else b""
         if old + new:
-            aside.write_text(old + new, encoding="utf-8")
+            aside.write_bytes(old + new)
         path.unlink(missing_ok=True)
     operations, cut = [], 0
-    for line in (old + new).splitlines():
+    for line in split_lines(old + new):
         try:
-            operations.append(json.loads(line))
-        except json.JSONDecodeError:
+            operations.append(parse_line(line, nan=True))
+        except LineError:
             cut += 1
     return operations, cut
 
@@ -214,5 +217,5 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = redact_tracking(" ".join(str(error).split())) or type(error).__name__  # before it is cut
     return text if len(text) <= 160 else text[:157] + "..."

@@ -28,6 +28,7 @@ from typing import Any
 
 from core.run import hardware as machine
 from core.run.outbox import Operation, Outbox, locked, settle_pending, take_pending
+from core.run.secrets import redact_fields, redact_tracking
 
 SYSTEM_EVERY = 10.0  # seconds between two samples of processor and memory
 CLOSE_TIMEOUT = 30.0  # seconds that the end of a run waits for a slow server
@@ -57,7 +58,9 @@ class Tracker:
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log settings as text; values longer than MLflow's limit are cut, which the value then says."""
-        texts = {_key(name): _cut(str(value), LONGEST_PARAM) for name, value in params.items()}
+        # an address may hold a password, extra fields a key; hidden before it is cut
+        shown = redact_fields({name: str(value) for name, value in params.items()})
+        texts = {_key(name): _cut(value, LONGEST_PARAM) for name, value in shown.items()}
         names = list(texts)
         for start in range(0, len(names), PARAMS_PER_REQUEST):
             self._put(
@@ -66,7 +69,8 @@ class Tracker:
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags (as text)."""
-        self._put("tags", tags={_key(name): _cut(str(value), LONGEST_TAG) for name, value in tags.items()})
+        shown = redact_fields({name: str(value) for name, value in tags.items()})
+        self._put("tags", tags={_key(name): _cut(value, LONGEST_TAG) for name, value in shown.items()})
 
     def log_artifact(self, path: Path, folder: str = "") -> None:
         """Attach a file (or every file of a folder) as it is now, under `folder` of the run's artefacts."""
@@ -162,7 +166,7 @@ def open_run(
     if os.environ.get("RESOUND_TRACKING", "").lower() in ("off", "0", "false"):
         return off()
     store = Store(root)
-    outbox = Outbox(store.deliver, pending=root / "mlflow-pending.jsonl", receiver=store.uri)
+    outbox = Outbox(store.deliver, pending=root / "mlflow-pending.jsonl", receiver=redact_tracking(store.uri))
     run = uuid.uuid4().hex
     now = int(time.time() * 1000)
     start: Operation = {
@@ -312,7 +316,7 @@ def resend(root: Path, *, uri: str | None = None) -> tuple[int, int]:
                     store.deliver(operation)
             except Exception as error:  # refused or unreachable: the file keeps it
                 left.append(operation)
-                reason = " ".join(str(error).split())[:160]
+                reason = redact_tracking(" ".join(str(error).split()))[:160]
                 reasons[reason] = reasons.get(reason, 0) + 1
                 if index == len(left) - 1 == 2:  # nothing gets through
                     left.extend(operations[index + 1 :])
@@ -323,7 +327,10 @@ def resend(root: Path, *, uri: str | None = None) -> tuple[int, int]:
     finally:
         settle_pending(pending, left)
     for reason, count in reasons.items():
-        print(f"tracking: {count} operations not taken by {store.uri}: {reason}", file=sys.stderr)
+        print(
+            f"tracking: {count} operations not taken by {redact_tracking(store.uri)}: {reason}",
+            file=sys.stderr,
+        )
     with contextlib.suppress(OSError):
         (root / "mlflow-pending").rmdir()  # only when empty
     return len(operations) - len(left), len(left)

@@ -11,6 +11,7 @@ from typing import Any
 
 from core.run.files import write_text_atomic
 from core.run.hardware import peak_memory
+from core.run.jsonl import LineError, parse_line, split_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ class Clock:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        with contextlib.suppress(json.JSONDecodeError):  # torn by a kill
-            lines.append(json.loads(line))
+    for line in split_lines(path.read_bytes()) if path.exists() else ():
+        with contextlib.suppress(LineError):  # torn by a kill
+            lines.append(parse_line(line, nan=True))
     return lines

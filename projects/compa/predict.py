@@ -33,6 +33,7 @@ from core.encoders.clap_folder import (
 )
 from core.metrics.retrieval import retrieval_ranks
 from core.run.files import write_json, write_text_atomic
+from core.run.jsonl import write_lines
 from core.run.stage import Context, progress
 from core.scenes.captions import shuffle_words
 from core.train.checkpoints import load_model
@@ -246,8 +247,7 @@ def classify(
 
 
 def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
-    lines = [json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in rows]
-    write_text_atomic(path, "\n".join(lines) + "\n")
+    write_lines(path, rows, compact=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from core.encoders.trained_clap import open_clap
-from core.run.files import write_text_atomic
+from core.run.jsonl import read_lines, write_lines
 from core.run.stage import Context, progress
 from projects.gama.features import dataset_batches
 from projects.gama.gold import dataset_of
@@ -62,19 +62,13 @@ def contrast(config: Config, *, context: Context) -> None:
         text = torch.stack([m.embed_text(prompted) for m in models]).numpy()
         ids, audio = heard[dataset]
         scores = np.einsum("snd,scd->nsc", audio, text)
-        asked = (gold / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-        wanted = [json.loads(line)["id"] for line in asked]
+        wanted = [line["id"] for line in read_lines(gold / f"{name}.jsonl")]
         _write(context, name, wanted, scores[[ids.index(id) for id in wanted]])
 
 
 def _write(context: Context, name: str, ids: Sequence[str], scores: np.ndarray) -> None:
-    lines = [
-        json.dumps({"id": id, "scores": row.round(DIGITS).tolist()}, separators=(",", ":"))
-        for id, row in zip(ids, scores)
-    ]
-    write_text_atomic(
-        context.path("predictions", str(context.variant), f"{name}.jsonl"), "\n".join(lines) + "\n"
-    )
+    lines = [{"id": id, "scores": row.round(DIGITS).tolist()} for id, row in zip(ids, scores)]
+    write_lines(context.path("predictions", str(context.variant), f"{name}.jsonl"), lines, compact=True)
     print(f"{name}: {len(lines)} items")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from core.audio.read import read_audio
 from core.data.parquet import read_dataset
 from core.metrics.bootstrap import dataset_seed
 from core.run.files import write_text_atomic
+from core.run.jsonl import LineError, parse_line, split_lines
 from core.run.stage import Context
 
 RANGE_DB = 60.0  # below the loudest cell everything is black
@@ -131,12 +131,12 @@ def _predictions(
 def _lines(path: Path, *, stage: str, read: Callable[[Line], Any]) -> dict[str, Line]:
     """id -> line. `read` takes from a line what the page needs of it and fails where that is not there."""
     found: dict[str, Line] = {}
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, content in enumerate(split_lines(path.read_bytes()), start=1):
         try:
-            line = json.loads(text)
+            line = parse_line(content)
             id = line["id"]
             read(line)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (LineError, KeyError, TypeError) as error:
             raise ExampleError(
                 f"{path}, line {number}, is not what the stage `{stage}` writes ({error!r}): run it again"
             ) from None

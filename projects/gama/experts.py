@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import jsonschema
 
 from core.data.instructions import Event
+from core.run.jsonl import LineError, parse_line, read_lines, split_lines
 
 _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 _SECONDS = {"type": "number", "minimum": 0}
@@ -54,16 +56,16 @@ def read_items(path: Path) -> list[Item]:
     check = jsonschema.Draft202012Validator(_LINE)
     items: dict[str, Item] = {}
     faults = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").rstrip("\n").split("\n"), 1):
+    for number, content in enumerate(split_lines(path.read_bytes().rstrip(b"\n")), 1):
         try:
-            line = json.loads(text)
-        except ValueError as error:
-            faults.append(f"line {number} is no JSON ({error})")
+            line = parse_line(content)
+        except LineError as error:
+            faults.append(f"line {number} is {error}")
             continue
         if wrong := jsonschema.exceptions.best_match(check.iter_errors(line)):
             faults.append(f"line {number}: {wrong.json_path}: {wrong.message[:120]}")
-        elif any(event["offset"] < event["onset"] for event in line["events"]):
-            faults.append(f"line {number}: an event ends before it begins")
+        elif not all(0 <= event["onset"] <= event["offset"] < math.inf for event in line["events"]):
+            faults.append(f"line {number}: an event ends before it begins, or never")
         elif line["audio_id"] in items:
             faults.append(f"line {number}: {line['audio_id']} again")
         else:
@@ -85,13 +87,14 @@ def read_rejected(path: Path) -> frozenset[tuple[str, str]]:
     """(audio, instruction) that people threw out; instruction "" for all of an audio."""
     if not path.is_file():
         raise SynthesisError(f"{path}: no such file; set `rejected` to it, or to nothing")
-    lines = [line.split("\t", 1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    # not splitlines: an instruction may hold U+2028
+    lines = [line.split("\t", 1) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     return frozenset((line[0].strip(), line[1].strip() if len(line) > 1 else "") for line in lines)
 
 
 def read_exemplars(path: Path, *, at_least: int = 0) -> tuple[str, ...]:
     """The examples as the prompt shows them. Raises SynthesisError for fewer than asked for."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = read_lines(path)
     if len(lines) < at_least:
         raise SynthesisError(
             f"{path} holds {len(lines)} examples; {at_least} are to be shown: lower `exemplars`"

@@ -20,11 +20,12 @@ from core.audio_lm.store import write_truth
 from core.data.parquet import read_dataset, why_absent
 from core.encoders.ast import LongAudio
 from core.foundations.public import read_record
+from core.run.jsonl import split_lines
 from core.run.stage import Context, progress
 from core.scenes.bank import read_bank
 from core.scenes.compose import render_many
 from core.scenes.facts import facts
-from core.scenes.timeline import scene_from_json
+from core.scenes.timeline import Scene, scene_from_json
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,12 @@ Batches = Iterator[tuple[list[str], list[np.ndarray]]]
 def scene_truth(context: Context) -> dict[str, list[str]]:
     """The labels of each training scene, in the order of their starts."""
     path = context.path("data", "scenes.jsonl")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    scenes = map(scene_from_json, lines)
+    scenes = _scenes(path) if path.is_file() else []
     return {scene.id: list(facts(scene).labels()) for scene in scenes}
+
+
+def _scenes(path: Path) -> list[Scene]:
+    return [scene_from_json(line.decode("utf-8")) for line in split_lines(path.read_bytes())]
 
 
 def dataset_truth(folder: Path, split: str) -> dict[str, list[str]]:
@@ -110,13 +114,13 @@ def scene_batches(config: Config, sample_rate: int, *, context: Context) -> Batc
     path = context.path("data", "scenes.jsonl")
     if not path.is_file():
         return
-    lines = path.read_text(encoding="utf-8").splitlines()
+    known = _scenes(path)
     folder = context.root / "shared_data" / "bank" / context.profile
     bank = read_bank(folder, splits=["train"]).only(config.labels)
     if bank.sample_rate != sample_rate:
         raise ValueError(f"{folder} is at {bank.sample_rate} Hz, the encoders hear {sample_rate} Hz")
-    for first in range(0, len(lines), config.batch_size):
-        scenes = [scene_from_json(line) for line in lines[first : first + config.batch_size]]
+    for first in range(0, len(known), config.batch_size):
+        scenes = known[first : first + config.batch_size]
         yield [scene.id for scene in scenes], render_many(scenes, bank, threads=2)
 
 

@@ -6,14 +6,14 @@ Everything that scoring needs besides the answers lies here, in git: no audio, n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.data.parquet import read_dataset, read_info, why_absent
-from core.run.files import write_json, write_text_atomic
+from core.run.files import write_json
+from core.run.jsonl import write_lines
 from core.run.stage import Context
 from core.scenes.bank import read_bank
 from core.scenes.captions import phrase_book
@@ -52,9 +52,7 @@ def gold(config: Config, *, context: Context) -> None:
         lines = list(questions(folder, name, config))
         if not lines:
             raise ValueError(f"{folder} gives no question; make the data set again, with rows")
-        write_text_atomic(
-            out / f"{name}.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        )
+        write_lines(out / f"{name}.jsonl", lines)
         if "labels" in lines[0]:
             write_json(out / f"{name}.classes.json", classes(folder, name))
         print(f"{name}: {len(lines)} questions")

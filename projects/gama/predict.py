@@ -20,7 +20,7 @@ from core.audio_lm.artefact import AudioLm, open_audio_lm, read_artefact
 from core.audio_lm.batches import Hints
 from core.audio_lm.model import encoders_of
 from core.audio_lm.store import Store, open_store, read_truth
-from core.run.files import write_text_atomic
+from core.run.jsonl import read_lines, write_lines
 from core.run.stage import Context, progress
 
 
@@ -83,10 +83,10 @@ def predict(config: Config, *, context: Context) -> None:
     out = context.path("predictions", str(context.variant))
     for name, asked in questions.items():
         lines = [
-            json.dumps({"id": q.id, "answers": list(said)}, ensure_ascii=False)
+            {"id": q.id, "answers": list(said)}
             for q, said in zip(asked, zip(*answers[name], strict=True), strict=True)
         ]
-        write_text_atomic(out / f"{name}.jsonl", "\n".join(lines) + "\n")
+        write_lines(out / f"{name}.jsonl", lines)
         print(f"{name}: {len(lines)} questions; {asked[0].instruction!r} -> {answers[name][0][0]!r}")
 
 
@@ -94,8 +94,7 @@ def read_questions(path: Path) -> list[Question]:
     """The questions of a set, as the stage `gold` wrote them; none where it did not."""
     if not path.is_file():
         return []
-    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return [Question(line["id"], line["audio"], line["instruction"]) for line in lines]
+    return [Question(line["id"], line["audio"], line["instruction"]) for line in read_lines(path)]
 
 
 def swapped(audios: Sequence[str], *, seed: int = 0) -> list[str]:

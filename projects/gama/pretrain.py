@@ -62,7 +62,7 @@ def pretrain(config: Config, *, context: Context) -> None:
     folder = context.path("data", "instructions")
     mix = read_mix(folder, {"captions": 1.0}, known=store.place.__contains__)
     tower = foundation_path(context.root, context.profile, "text_tower")
-    words = AutoTokenizer.from_pretrained(tower, local_files_only=True)
+    words = AutoTokenizer.from_pretrained(tower, local_files_only=True, trust_remote_code=False)
     shape = replace(config.shape, feature_size=store.widths()["ast"], vocab_size=len(words))
     out = context.path("checkpoints", "pretrain")
     inputs = [

@@ -6,14 +6,14 @@ Everything that scoring needs beside the outputs lies here, in git: no audio, no
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.data.choices import EXAMS, stored_split
 from core.data.parquet import INFO, read_dataset, read_info, why_absent
-from core.run.files import write_json, write_text_atomic
+from core.run.files import write_bytes_atomic, write_json
+from core.run.jsonl import read_lines, write_lines
 from core.run.stage import Context
 
 AUDIO = ("audio", "audios", "clips")
@@ -56,7 +56,7 @@ def gold(config: Config, *, context: Context) -> None:
         }
         facts = folder / f"facts-{stored}.jsonl"
         if facts.is_file():
-            write_text_atomic(out / f"{name}.facts.jsonl", facts.read_text(encoding="utf-8"))
+            write_bytes_atomic(out / f"{name}.facts.jsonl", facts.read_bytes())
         print(f"{name}: {len(lines)} items of {split}")
     if not sources:
         raise FileNotFoundError("this profile has none of the exams; see shared_data/conf/<profile>.yaml")
@@ -81,13 +81,7 @@ def require_exam(folder: Path, context: Context) -> None:
 
 def read_texts(path: Path, key: str) -> dict[str, str]:
     """id -> one text of each line: facts or descriptions."""
-    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return {line["id"]: line[key] for line in lines}
-
-
-def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
-    """JSON lines, in one step."""
-    write_text_atomic(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    return {line["id"]: line[key] for line in read_lines(path)}
 
 
 if __name__ == "__main__":

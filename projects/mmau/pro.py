@@ -10,7 +10,7 @@ MMAU-Pro: AAAI 2026, arXiv 2508.13992. Protocols stand side by side, with the sa
 
 Overall is the mean of the categories weighted by how many of their items are scored, so the mean over scored
 items. Closed questions without options, which the release drops, are named. A blank answer to an open
-question rates 1 in both protocols; the judge does not see it.
+question rates 1; under release it has what a judge that was asked for lines says of it.
 """
 
 from __future__ import annotations

@@ -5,13 +5,12 @@ Replace it by the paper's own stages: prepare, train, predict. Each is one modul
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from core.run.files import write_text_atomic
+from core.run.jsonl import write_lines
 from core.run.stage import Context, progress
 
 DATA_SEED = 1  # the items are the same whatever the seed of a run
@@ -45,9 +44,9 @@ def predict(config: Config, *, context: Context) -> None:
                 else:
                     answer = zero_crossings(first) > zero_crossings(second)
                 right += answer == truth
-                lines.append(json.dumps({"id": f"pair{number}", "first_is_higher": answer, "truth": truth}))
+                lines.append({"id": f"pair{number}", "first_is_higher": answer, "truth": truth})
             path = context.path("predictions", str(context.variant), f"seed{seed}.jsonl")
-            write_text_atomic(path, "\n".join(lines) + "\n")
+            write_lines(path, lines)
             run.log_metrics({"accuracy": right / len(pairs)})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from core.metrics.bootstrap import dataset_seed, mean_interval
 from core.report.cells import Cell, Items, write_cells
+from core.run.jsonl import read_lines
 from core.run.stage import Context
 
 DATASET = "tone_pairs"
@@ -48,8 +48,7 @@ def score(config: Config, *, context: Context) -> None:
 
 def read_scores(path: Path) -> np.ndarray:
     """Return (items,) of 0 and 1 from one file of predictions."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return np.array([float(line["first_is_higher"] == line["truth"]) for line in lines])
+    return np.array([float(line["first_is_higher"] == line["truth"]) for line in read_lines(path)])
 
 
 if __name__ == "__main__":

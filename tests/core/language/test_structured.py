@@ -116,3 +116,33 @@ def test_refusal_is_an_outcome_even_in_the_repair() -> None:
 
 def test_null_can_be_a_value_of_a_list() -> None:
     assert parse_json("[null]", {"type": "array"}) == [None]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<think>Perhaps {"score": 3}? Higher.</think>\n{"score": 4}',
+        '[THINK]{"score": 3}[/THINK]{"score": 4}',
+        '{"score": 3}? No.</think>```json\n{"score": 4}\n```',
+        '<|channel|>analysis<|message|>{"score": 3}<|channel|>final<|message|>{"score": 4}',
+    ],
+)
+def test_drafts_of_a_thought_are_no_answer(text: str) -> None:
+    schema = {"type": "object", "properties": {"score": {"type": "integer"}}, "required": ["score"]}
+    assert parse_json(text, schema) == {"score": 4}
+
+
+def test_a_thought_that_never_ends_answers_nothing_and_a_string_is_no_thought() -> None:
+    with pytest.raises(StructureError, match="no complete JSON"):
+        parse_json('<think>Perhaps {"score": 3}', {"type": "object"})
+    text = '{"reason": "it says </think> here", "score": 4}'
+    assert parse_json(text, {"type": "object"})["score"] == 4
+    assert parse_json(f"```json\n[{text}]\n```", {"type": "array"})[0]["score"] == 4
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_a_number_without_end_is_no_answer(number: str) -> None:
+    schema = {"type": "object", "properties": {"score": {"type": "number"}}, "required": ["score"]}
+    with pytest.raises(StructureError):
+        parse_json(f'{{"score": {number}}}', schema)
+    assert parse_json(f'{{"score": {number}}} or rather {{"score": 1e3}}', schema) == {"score": 1000.0}

@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score
 
 from core.report.cells import read_cells, read_items, write_cells
 from core.report.scoring import PredictionError, map_cell, mean_cell, read_lines
+from core.run.jsonl import write_lines
 
 
 def test_a_mean_of_items_in_per_cent_or_in_its_own_unit(tmp_path: Path) -> None:
@@ -42,7 +43,9 @@ def test_macro_map_is_that_of_the_classes_with_a_positive() -> None:
         (None, "is missing"),
         ("", "holds 0 items"),
         ('{"id": "a"}\n{"id": "a"}\n', "holds 2 items of 1 ids"),
-        ('{"id": "a"}\n{"id', "cut or damaged"),
+        ('{"id": "a"}\n{"id', "line 2 is cut or damaged"),
+        ('{"id": "a"}\n{"said": "b"}\n', "a line without id"),
+        ('{"id": "a", "score": NaN}\n', "line 1 is no JSON"),
     ],
 )
 def test_what_cannot_be_scored_is_named_with_its_writer(
@@ -53,3 +56,11 @@ def test_what_cannot_be_scored_is_named_with_its_writer(
         path.write_text(content)
     with pytest.raises(PredictionError, match=rf"esc50.jsonl.*{said}.*run its predict stage again"):
         read_lines(path, writer="predict stage")
+
+
+def test_an_answer_may_hold_what_python_takes_for_the_end_of_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "esc50.jsonl"
+    said = [f"a dog{mark}barks" for mark in "\u2028\u2029\x85\x0b"]
+    lines = [{"id": str(n), "answers": [text]} for n, text in enumerate(said)]
+    write_lines(path, lines)
+    assert read_lines(path) == lines
