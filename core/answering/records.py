@@ -11,13 +11,13 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from core.run.files import OutputError, write_bytes_atomic
+from core.run.files import OutputError, check_replaceable, write_bytes_atomic
 from core.run.jsonl import encode_line, parse_line
 
 
@@ -30,7 +30,8 @@ class Record:
     """One item's outputs, one for each order in which its options were shown.
 
     orders[k][j] is the index, in the data set's choices, of the option at place j. outputs[k] is "" where
-    the model said nothing; errors[k] is "" or why. hash: of all that the outputs depend on.
+    the model said nothing; errors[k] is "" or why. hash: of all that the outputs depend on. cut: those k
+    whose output ended at the limit of tokens; a line names it only where there are any.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Record:
     orders: tuple[tuple[int, ...], ...]
     outputs: tuple[str, ...]
     errors: tuple[str, ...]
+    cut: tuple[int, ...] = ()
 
 
 def read_predictions(path: Path) -> list[Record]:
@@ -66,6 +68,7 @@ def line_of(record: Record) -> bytes:
         "orders": record.orders,
         "outputs": record.outputs,
         "errors": record.errors,
+        **({"cut": record.cut} if record.cut else {}),
     }
     return encode_line(content)
 
@@ -123,6 +126,11 @@ def gather_left(out: Path) -> list[Record]:
         for path in parts:
             path.unlink()
     return list(found.values())
+
+
+def check_predictions(out: Path, *, read: Iterable[Path | None] = ()) -> None:
+    """Raises OutputError where `out` is there and holds no prediction, or is one of the files `read`."""
+    check_replaceable(out, ours=lambda path: bool(_lines(path)[0]), kind="a file of predictions", read=read)
 
 
 def merge(out: Path, ids: Sequence[str], processes: int) -> list[Record]:
@@ -190,14 +198,22 @@ def _record(line: bytes) -> Record | None:
         record = Record(
             id=_text(content["id"]),
             hash=_text(content["hash"]),
-            orders=tuple(tuple(int(place) for place in order) for order in content["orders"]),
+            orders=tuple(tuple(_place(place) for place in order) for order in content["orders"]),
             outputs=tuple(_text(output) for output in content["outputs"]),
             errors=tuple(_text(error) for error in content["errors"]),
+            cut=tuple(_place(k) for k in content.get("cut", ())),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    whole = len(record.orders) == len(record.outputs) == len(record.errors) > 0
+    count = len(record.orders)
+    whole = count == len(record.outputs) == len(record.errors) > 0 and all(k < count for k in record.cut)
     return record if whole else None
+
+
+def _place(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError(value)
+    return value
 
 
 def _text(value: Any) -> str:

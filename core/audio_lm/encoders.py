@@ -22,8 +22,8 @@ from core.adapters.prefix_lm import Features
 from core.encoders import trained_clap
 from core.encoders.ast import LongAudio, encode_long, load_ast, read_fbank
 from core.encoders.whisper import hear_long, load_whisper, read_whisper_mel
-from core.run.strict_yaml import nearest
 from core.run.files import write_json
+from core.run.strict_yaml import nearest
 
 RECORD = "encoder.json"
 TAGS = "tags"  # the encoder whose values are logits of labels, which the soft prompt's sentence is made of
