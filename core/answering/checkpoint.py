@@ -15,6 +15,7 @@ import torch
 import transformers
 from safetensors import SafetensorError
 
+from core.foreign_code import reason_of
 from core.train.weight_files import WeightFileError, check_weights
 
 GRANITE = ("granite_speech", "granite_speech_plus")
@@ -40,9 +41,9 @@ def read_config(folder: Path) -> Any:
     if not (folder / "config.json").is_file():
         raise LalmMissingError(f"{folder} holds no model (no config.json): fetch the checkpoint there first")
     try:
-        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise LalmError(f"{folder}: transformers cannot read its config.json: {error}") from error
+        raise LalmError(f"{folder}: transformers cannot read its config.json: {reason_of(error)}") from error
 
 
 def load_weights(folder: Path, config: Any, *, dtype: torch.dtype) -> Any:

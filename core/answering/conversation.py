@@ -14,6 +14,7 @@ import transformers
 from torch import Tensor
 
 from core.answering.checkpoint import LalmError, LalmMissingError
+from core.foreign_code import reason_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +57,13 @@ def open_tokenizer(folder: Path, config: Any) -> tuple[Any, str]:
     Raises LalmMissingError without tokenizer, LalmError without template.
     """
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
-        raise LalmMissingError(f"{folder}: no tokenizer can be made from its files: {error}") from error
+        raise LalmMissingError(
+            f"{folder}: no tokenizer can be made from its files: {reason_of(error)}"
+        ) from error
     legacy = folder / "chat_template.json"  # where processors used to keep it
     if not tokenizer.chat_template and legacy.is_file():
         tokenizer.chat_template = json.loads(legacy.read_text("utf-8"))["chat_template"]

@@ -8,10 +8,20 @@ from collections.abc import Sequence
 import numpy as np
 import soundfile
 
-from core.answering.harness import Unanswered
+from core.answering.outputs import Cut, Refused, Unanswered
 from core.answering.question import Answer, Question
+from core.answering.usable import check_usable
 from core.audio.files import AudioError, opened
-from core.language.client import Audio, Chat, Message, Options, ReplyError, Text, in_parallel
+from core.language.client import (
+    Audio,
+    Chat,
+    DeclinedError,
+    Message,
+    Options,
+    ReplyError,
+    Text,
+    in_parallel,
+)
 
 _WHOLE = {"PCM_16": "int16", "PCM_24": "int32"}  # read and written without a rounding
 
@@ -22,8 +32,9 @@ def open_endpoint(
     """An Answer that puts each question in one message: its audio in the order heard, then the prompt.
 
     concurrency: questions asked at a time; batches should be several times larger, since a batch ends with
-    its slowest. instruction: a system message before it. A request that is refused or audio that cannot be
-    sent gives Unanswered with the reason; EndpointError, which ends a run, is raised.
+    its slowest. instruction: a system message before it. A model that declines gives Unanswered with the
+    reason; a request that the server refuses and audio that cannot be sent give Refused. Text that ended at
+    the limit of tokens is Cut. EndpointError, which ends a run, is raised.
     """
     settings = options or Options(max_tokens=256)
 
@@ -32,9 +43,12 @@ def open_endpoint(
             audios = [audio_part(audio, name=f"{asked.id} (audio)") for audio in asked.audios]
             user = Message("user", (*audios, Text(asked.prompt)) if audios else asked.prompt)
             before = [] if instruction is None else [Message("system", instruction)]
-            return chat.complete([*before, user], options=settings).text
-        except (ReplyError, AudioError) as error:
+            reply = chat.complete([*before, user], options=settings)
+        except DeclinedError as error:
             return Unanswered(str(error))
+        except (ReplyError, AudioError) as error:
+            return Refused(str(error))
+        return Cut(reply.text) if reply.finish == "length" else reply.text
 
     def answer(asked: Sequence[Question]) -> list[str]:
         return list(in_parallel(one, asked, concurrency=concurrency))
@@ -46,8 +60,9 @@ def audio_part(audio: bytes, *, name: str) -> Audio:
     """An encoded file as endpoints take it: 16- or 24-bit WAV and MP3 as they are, all else as WAV.
 
     Rate and channels stay; FLAC of 16 or 24 bits keeps every sample, float is clipped at full scale. Raises
-    AudioError for what is no sound.
+    AudioError for what a local model would not be given either (core.answering.usable).
     """
+    check_usable(audio, name=name)
     with opened(audio, name) as (file, info):
         if info.format == "MP3":
             return Audio(audio, "mp3")
@@ -58,8 +73,6 @@ def audio_part(audio: bytes, *, name: str) -> Audio:
             samples = file.read(dtype=_WHOLE.get(info.subtype, "float32"), always_2d=True)
         except soundfile.LibsndfileError as error:
             raise AudioError(name, "truncated", f"it does not decode to its end ({error})") from error
-    if len(samples) == 0:
-        raise AudioError(name, "empty", "it holds no sound: get it again")
     if samples.dtype == np.float32:
         samples = np.clip(samples, -1.0, 1.0)
     buffer = io.BytesIO()

@@ -35,6 +35,7 @@ from core.answering.conversation import (
 )
 from core.audio.read import write_wav
 from core.audio.spectrum import MelPower, hann, mel_filters
+from core.foreign_code import reason_of
 
 
 def open_family(folder: Path, config: Any, *, instruction: str | None) -> Family:
@@ -56,9 +57,11 @@ def open_family(folder: Path, config: Any, *, instruction: str | None) -> Family
 def _by_processor(folder: Path, config: Any, instruction: str | None) -> Family:
     """Qwen2-Audio, Audio Flamingo 3 and all others whose processor and chat template serve as they are."""
     try:
-        processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True)
+        processor = transformers.AutoProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, ImportError, KeyError, AttributeError) as error:
-        raise LalmError(f"{folder}: no processor can be made from its files: {error}") from error
+        raise LalmError(f"{folder}: no processor can be made from its files: {reason_of(error)}") from error
     extractor = getattr(processor, "feature_extractor", None) or getattr(processor, "audio_processor", None)
     tokenizer = getattr(processor, "tokenizer", None)
     if extractor is None or tokenizer is None:
@@ -244,9 +247,13 @@ def _voxtral(folder: Path, instruction: str | None) -> Family:
             "`pip install mistral-common[audio]`, then run the same command again"
         ) from None
     try:
-        processor = transformers.AutoProcessor.from_pretrained(folder, local_files_only=True)
+        processor = transformers.AutoProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
-        raise LalmMissingError(f"{folder}: no processor can be made from its files: {error}") from error
+        raise LalmMissingError(
+            f"{folder}: no processor can be made from its files: {reason_of(error)}"
+        ) from error
     processor.tokenizer.padding_side = "left"
     rate = int(processor.feature_extractor.sampling_rate)
 

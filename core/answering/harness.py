@@ -7,38 +7,41 @@ often the run was killed and resumed, as far as the model's outputs do not depen
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.answering.items import Item, Orders, Plan, check, identity_hash, questions
+from core.answering.outputs import Cut, Refused, Unanswered
 from core.answering.question import Answer, PromptStyle, Question
-from core.answering.records import Part, Record, alone, gather_left, merge, part_of
+from core.answering.records import (
+    Part,
+    Record,
+    alone,
+    check_predictions,
+    gather_left,
+    merge,
+    part_of,
+)
 from core.answering.sharing import Processes, ending_together, from_first, launched, remove_marks
 from core.language.client import EndpointError, in_parallel
 from core.run.stage import progress
 
 log = logging.getLogger(__name__)
 
+STOP_AFTER = 50  # items in a row without an answer: then the model is broken, or its server refuses all
 SHOWN = 300  # characters of an exception's message that a record keeps
+
+
+_COUNT_THEM = "count such items as unanswered with stop_after=None (--allow-failures of a command)"
 
 
 class HarnessError(ValueError):
     """A run that cannot go on: a model that is broken or no Answer, a file that would lose answers."""
-
-
-class Unanswered(str):
-    """The output "" that knows why; for models that fail on one question and not on its batch."""
-
-    reason: str
-
-    def __new__(cls, reason: str) -> Unanswered:
-        output = super().__new__(cls, "")
-        output.reason = reason or "no reason given"
-        return output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,8 @@ class Summary:
     items: in the file. missing: left out, since they have no audio. asked: put to the model now. kept:
     answered by an earlier run. changed: of those asked, had an answer that was to something else, or failed.
     failed: items with an output that failed. silent: items with an empty or blank output that did not fail.
+    cut: items with an output that ended at the limit of tokens. reasons: of the failures, the most frequent
+    first, each with the number of items.
     """
 
     items: int
@@ -57,6 +62,8 @@ class Summary:
     changed: int
     failed: int
     silent: int
+    cut: int = 0
+    reasons: tuple[tuple[str, int], ...] = ()
 
 
 def evaluate(
@@ -72,7 +79,7 @@ def evaluate(
     own_order_first: bool = True,
     by_duration: bool = True,
     retries: int = 1,
-    stop_after: int | None = 50,
+    stop_after: int | None = STOP_AFTER,
     allow_missing: bool = False,
     ask_failed_again: bool = False,
     drop_others: bool = False,
@@ -86,8 +93,9 @@ def evaluate(
         once where there are no two options to exchange.
     by_duration: longest first, so that a batch holds like lengths.
     retries: how often a question is put again, alone, after a call raised.
-    stop_after: so many items in a row for which the model raised end the run, without a record of them (None:
-        never): then it is the model that is broken.
+    stop_after: so many items in a row for which the model raised, or was Refused, end the run without a
+        record of them (None: never): then it is the model that is broken. A run in which every item failed
+        ends with an error too; the next one asks again.
     ask_failed_again: also items that an earlier run has a failure of.
     drop_others: `out` may lose its answers to items that are not among `items`.
     processes: who shares the work, by default those that `accelerate launch` started.
@@ -95,7 +103,7 @@ def evaluate(
     What an earlier run answered is kept while the hash of identity, question, options, orders, prompts and
     audio is the same. EndpointError and KeyboardInterrupt end the run; what was answered is on the disk, and
     the same call goes on from there with any number of processes. Raises ItemError, HarnessError, OutputError
-    (a full disk, `out` in use) and ProcessError (another process failed).
+    (a full disk, `out` in use or no predictions file) and ProcessError (another process failed).
     """
     listed = list(items)
     missing = check(listed, allow_missing=allow_missing)
@@ -120,7 +128,8 @@ def evaluate(
         if by_duration:  # before it is dealt out, so that all get like lengths
             new.sort(key=_length, reverse=True)
         with ending_together(out, shares), Part(part_of(out, shares.rank)) as part:
-            known = {(r.id, r.hash): r for r in left if not (ask_failed_again and any(r.errors))}
+            again = ask_failed_again or (stop_after is not None and _all_failed(left))
+            known = {(r.id, r.hash): r for r in left if not (again and any(r.errors))}
             changed = _keep(mine, known, work, part)
             if changed:
                 log.warning("%s: asking %d items again: their answers are another model's, to another "
@@ -131,15 +140,23 @@ def evaluate(
             _ask(todo, work, part, name=out.name)
         counts = shares.gather((len(todo), len(mine) - len(changed), len(changed)))
         records = from_first(shares, lambda: _merged(out, [item.id for item in present], shares.world))
-    asked, kept, again = (sum(of) for of in zip(*counts))
+    if stop_after is not None and _all_failed(records):
+        reason, count = failures(records)[0]
+        raise HarnessError(
+            f"none of {len(records)} items has an answer; {count} times {reason}. Mend that and run the same "
+            f"command again, which asks for them again, or {_COUNT_THEM}"
+        )
+    asked, kept, changes = (sum(of) for of in zip(*counts))
     return Summary(
         items=len(records),
         missing=missing,
         asked=asked,
         kept=kept,
-        changed=again,
+        changed=changes,
         failed=sum(any(record.errors) for record in records),
         silent=sum(any(not o.strip() and not e for o, e in zip(r.outputs, r.errors)) for r in records),
+        cut=sum(bool(record.cut) for record in records),
+        reasons=failures(records),
     )
 
 
@@ -155,11 +172,21 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Said:
-    """An output; error: why there is none. raised: whether the model raised, not only had nothing to say."""
+    """An output; error: why there is none. broken: how the model failed, if it did not only decline.
+
+    cut: the output ended at the limit of tokens.
+    """
 
     output: str
     error: str = ""
-    raised: bool = False
+    broken: Literal["", "raised", "was refused"] = ""
+    cut: bool = False
+
+
+def failures(records: Sequence[Record]) -> tuple[tuple[str, int], ...]:
+    """Why items have an output that failed, with the number of items; the most frequent reason first."""
+    reasons = Counter(next(filter(None, record.errors)) for record in records if any(record.errors))
+    return tuple(reasons.most_common())
 
 
 def _length(item: Item) -> float:
@@ -168,6 +195,7 @@ def _length(item: Item) -> float:
 
 def _left(out: Path, ids: set[str], *, drop_others: bool) -> list[Record]:
     """What earlier runs answered. The first process only."""
+    check_predictions(out)
     remove_marks(out)
     left = gather_left(out)
     if (others := sorted({record.id for record in left} - ids)) and not drop_others:
@@ -184,18 +212,22 @@ def _merged(out: Path, ids: Sequence[str], world: int) -> list[Record]:
     return records
 
 
+def _all_failed(records: Sequence[Record]) -> bool:
+    return bool(records) and all(all(record.errors) for record in records)
+
+
 def _keep(
     items: Sequence[Item], known: Mapping[tuple[str, str], Record], work: _Work, part: Part
 ) -> list[Item]:
     """Copy to `part` what is known of the items as they are now; return those of which nothing is."""
 
-    def name(item: Item) -> str:
-        return questions(item, work.plan, identity=work.identity)[2]
+    def asked(item: Item) -> tuple[Orders, str]:
+        return questions(item, work.plan, identity=work.identity)[1:]
 
     kept, changed = [], []
-    for item, hash in zip(items, in_parallel(name, items, concurrency=4), strict=True):
+    for item, (orders, hash) in zip(items, in_parallel(asked, items, concurrency=4), strict=True):
         record = known.get((item.id, hash))
-        if record is None:
+        if record is None or record.orders != orders:  # the hash is of the orders, the line may be altered
             changed.append(item)
         else:
             kept.append(record)
@@ -224,16 +256,19 @@ def _ask(items: Sequence[Item], work: _Work, part: Part, *, name: str) -> None:
             for item, (asked, orders, hash) in zip(chunks[number], loaded):
                 own, said = said[: len(asked)], said[len(asked) :]
                 outputs, errors = tuple(one.output for one in own), tuple(one.error for one in own)
-                broken.append(Record(id=item.id, hash=hash, orders=orders, outputs=outputs, errors=errors))
-                if not all(one.raised for one in own):
+                cut = tuple(k for k, one in enumerate(own) if one.cut)
+                broken.append(
+                    Record(id=item.id, hash=hash, orders=orders, outputs=outputs, errors=errors, cut=cut)
+                )
+                if not all(one.broken for one in own):
                     finished += broken
                     broken = []
                 elif work.stop_after is not None and len(broken) >= work.stop_after:
                     part.add(finished)
                     raise HarnessError(
-                        f"the model raised for {len(broken)} items in a row, {broken[0].id} to {item.id}; "
-                        f"the last time {own[-1].error}. They are not recorded: mend the model and run the "
-                        "same command again, or count such items as unanswered with stop_after=None"
+                        f"the model {own[-1].broken} for {len(broken)} items in a row, {broken[0].id} to "
+                        f"{item.id}; the last time {own[-1].error}. They are not recorded: mend the model "
+                        f"and run the same command again, or {_COUNT_THEM}"
                     )
             part.add(finished)
         part.add(broken)
@@ -256,7 +291,7 @@ def _say(asked: Sequence[Question], work: _Work) -> list[_Said]:
                     break
             if reason:
                 log.warning("%s: counted as unanswered: %s", question.id, reason)
-                said.append(_Said("", reason, raised=True))
+                said.append(_Said("", reason, broken="raised"))
     return said
 
 
@@ -282,5 +317,7 @@ def _call(answer: Answer, asked: Sequence[Question], *, into: list[_Said]) -> st
             raise HarnessError(
                 f"{question.id}: the model's output is {type(output).__name__}: an Answer gives strings"
             )
-        into.append(_Said(str(output), output.reason if isinstance(output, Unanswered) else ""))
+        reason = output.reason if isinstance(output, Unanswered) else ""
+        broken: Literal["", "was refused"] = "was refused" if isinstance(output, Refused) else ""
+        into.append(_Said(str(output), reason, broken=broken, cut=isinstance(output, Cut)))
     return ""

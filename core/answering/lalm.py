@@ -33,17 +33,18 @@ from core.answering.checkpoint import (
 )
 from core.answering.conversation import Family, Heard
 from core.answering.families import open_family
+from core.answering.outputs import Cut
 from core.answering.packing import Load, pack, padded_seconds
 from core.answering.question import Question
+from core.answering.usable import SHORTEST, read_usable
 from core.audio.files import AudioError
-from core.audio.read import AudioErrors, audio_info, read_many
+from core.audio.read import AudioErrors, audio_info
 from core.train.finite import FiniteScores
 
 Longer = Literal["refuse", "crop", "window"]
 Audios = Literal["apart", "joined"]
 
 GAP = 0.5  # seconds of silence between joined audios
-SHORTEST = 0.1  # seconds: less gives some encoders no embedding at all
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ class Lalm:
         return self._identity
 
     def answer(self, asked: Sequence[Question]) -> list[str]:
-        """One output a question, in their order, stripped; "" where the model said nothing.
+        """One output a question, in their order, stripped; "" where the model said nothing, Cut at the limit.
 
         Raises AudioErrors for audio that cannot be read and LalmError for a question that the class cannot be
         asked (too long, more audios than it takes), both with the questions' ids.
@@ -195,13 +196,10 @@ class Lalm:
     def _prepare(self, asked: Sequence[Question]) -> dict[str, Tensor]:
         """A batch's arguments of generate(), on the CPU."""
         places = [(question, place) for question in asked for place in range(len(question.audios))]
-        read = read_many(
+        read = read_usable(
             [question.audios[place] for question, place in places],
             sample_rate=self._family.sample_rate,
             names=[_name(question, place) for question, place in places],
-            max_seconds=None,
-            min_seconds=SHORTEST,
-            accept=["silent"],
         )
         waveforms = iter(waveform for waveform, _ in read)
         heard = []
@@ -260,7 +258,8 @@ class Lalm:
         texts = []
         for row in out:
             end = next((at for at, token in enumerate(row) if token in self._ends), len(row))
-            texts.append(self._family.tokenizer.decode(row[:end], skip_special_tokens=True).strip())
+            text = self._family.tokenizer.decode(row[:end], skip_special_tokens=True).strip()
+            texts.append(Cut(text) if end == len(row) else text)
         return texts
 
     def _pack_less(self, asked: Sequence[Question], batch: Sequence[int], loads: Sequence[Load]) -> None:

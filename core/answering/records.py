@@ -11,14 +11,14 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from core.report import predictions
 from core.report.predictions import Prediction
-from core.run.files import OutputError, write_bytes_atomic
+from core.run.files import OutputError, check_replaceable, write_bytes_atomic
 from core.run.jsonl import parse_line
 
 
@@ -31,7 +31,8 @@ class Record:
     """One item's outputs, one for each order in which its options were shown.
 
     orders[k][j] is the index, in the data set's choices, of the option at place j. outputs[k] is "" where
-    the model said nothing; errors[k] is "" or why. hash: of all that the outputs depend on.
+    the model said nothing; errors[k] is "" or why. hash: of all that the outputs depend on. cut: those k
+    whose output ended at the limit of tokens; a line names it only where there are any.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Record:
     orders: tuple[tuple[int, ...], ...]
     outputs: tuple[str, ...]
     errors: tuple[str, ...]
+    cut: tuple[int, ...] = ()
 
 
 def read_predictions(path: Path) -> list[Record]:
@@ -67,6 +69,7 @@ def line_of(record: Record) -> bytes:
             answers=record.outputs,
             orders=record.orders,
             errors=record.errors,
+            cut=record.cut,
             hash=record.hash,
         )
     )
@@ -125,6 +128,11 @@ def gather_left(out: Path) -> list[Record]:
         for path in parts:
             path.unlink()
     return list(found.values())
+
+
+def check_predictions(out: Path, *, read: Iterable[Path | None] = ()) -> None:
+    """Raises OutputError where `out` is there and holds no prediction, or is one of the files `read`."""
+    check_replaceable(out, ours=lambda path: bool(_lines(path)[0]), kind="a file of predictions", read=read)
 
 
 def merge(out: Path, ids: Sequence[str], processes: int) -> list[Record]:
@@ -199,6 +207,7 @@ def _record(line: bytes) -> Record | None:
         orders=found.orders,
         outputs=found.answers,
         errors=found.errors,
+        cut=found.cut,
     )
 
 

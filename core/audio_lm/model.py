@@ -87,12 +87,16 @@ def load_language_model(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     check_weights(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     ensure_hint_token(tokenizer)
     lm = AutoModelForCausalLM.from_pretrained(
-        folder, local_files_only=True, dtype=getattr(torch, dtype), attn_implementation="sdpa"
+        folder,
+        local_files_only=True,
+        trust_remote_code=False,
+        dtype=getattr(torch, dtype),
+        attn_implementation="sdpa",
     )
     if len(tokenizer) > lm.get_input_embeddings().weight.shape[0]:
         lm.resize_token_embeddings(len(tokenizer))

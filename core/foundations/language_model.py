@@ -139,10 +139,12 @@ def load_language_model(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokeni
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     check_weights(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval(), tokenizer
+    return AutoModelForCausalLM.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    ).eval(), tokenizer
 
 
 def split_text(text: str) -> tuple[str, str]:

@@ -196,8 +196,8 @@ def load_sentence_encoder(folder: Path, *, batch_size: int = 128, cut: bool = Fa
     from transformers import AutoModel, AutoTokenizer
 
     check_weights(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = AutoModel.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    model = AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     limit = min(int(tokenizer.model_max_length), int(model.config.max_position_embeddings))
     return SentenceEncoder(model, tokenizer, max_tokens=limit, batch_size=batch_size, cut=cut)
 

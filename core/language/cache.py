@@ -42,14 +42,14 @@ class CachedChat:
         request = request_of(self._chat.identity, messages, options)
         key = request_key(request)
         path = self._folder / key[:2] / f"{key}.json"
-        kept = _read(path, key)
+        kept = _read(path, request)
         if kept is not None:
             return kept
         with self._guard:
             lock = self._asking.setdefault(key, threading.Lock())
         try:
             with lock:
-                kept = _read(path, key)  # another thread may have asked meanwhile
+                kept = _read(path, request)  # another thread may have asked meanwhile
                 if kept is None:
                     reply = self._chat.complete(messages, options=options)
                     _write(path, request, reply)
@@ -83,11 +83,11 @@ def request_key(request: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _read(path: Path, key: str) -> Reply | None:
+def _read(path: Path, request: Mapping[str, object]) -> Reply | None:
     """The reply kept at `path`; None where there is none, or none that this program has written."""
     try:
         entry = json.loads(path.read_bytes())
-        if request_key(entry["request"]) != key and _rewritable(entry["request"]):
+        if entry["request"] != json.loads(_written(request)):
             raise ValueError("it answers another request")
         return _reply(entry["reply"])
     except FileNotFoundError:
@@ -124,13 +124,13 @@ def _counts(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _rewritable(request: Mapping[str, object]) -> bool:
-    """Whether a request was written as it was asked; half a surrogate pair has no UTF-8 and became "?"."""
-    return "?" not in json.dumps(request, ensure_ascii=False)
+def _written(content: Mapping[str, object]) -> str:
+    """JSON as it comes back from UTF-8, which half a surrogate pair does not have."""
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _write(path: Path, request: Mapping[str, object], reply: Reply) -> None:
     held = asdict(reply)
     del held["cached"]
-    text = json.dumps({"request": request, "reply": held}, indent=1, ensure_ascii=False)
-    write_text_atomic(path, text.encode("utf-8", "replace").decode("utf-8") + "\n")
+    write_text_atomic(path, _written({"request": request, "reply": held}) + "\n")

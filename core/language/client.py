@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,13 +16,12 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
+from core.language.thoughts import after_thoughts
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 Role = Literal["system", "user", "assistant"]
-
-# the marks around what a model thinks, where its server leaves it in the text; an opening one may be missing
-THOUGHT = re.compile(r"[<\[]/?(?:think|thinking|thought|reasoning)[>\]]", re.IGNORECASE)
 
 
 class EndpointError(OSError):
@@ -156,7 +154,7 @@ def totals(replies: Iterable[Reply]) -> Totals:
         saved=sum(reply.cost or 0.0 for reply in every if reply.cached),
         unpriced=sum(reply.cost is None for reply in made),
         cut=sum(reply.finish == "length" for reply in every),
-        thinking=sum(bool(reply.thoughts or THOUGHT.search(reply.text)) for reply in every),
+        thinking=sum(bool(reply.thoughts) or after_thoughts(reply.text) != reply.text for reply in every),
     )
 
 

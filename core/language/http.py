@@ -7,18 +7,14 @@ all of it, and a reply a largest size, so that no server can hold a run or fill 
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-import contextlib
+import base64
 import email.utils
-import functools
 import ipaddress
 import json
 import os
 import random
 import threading
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -36,13 +32,18 @@ from core.language.client import (
     wire,
 )
 from core.language.completions import NotACompletionError, as_text, read_completion, read_error
-from core.run.secrets import redact, redact_fields, secrets_of
+from core.language.transport import (
+    LARGEST_ERROR,
+    ClosedError,
+    NoAnswerError,
+    Transport,
+    WrongAnswerError,
+)
+from core.run.secrets import redact, redact_fields, secret_values, secrets_of
 
 BUSY = (408, 409, 425, 429)  # and every 5xx: asking again may help
 SPENT = ("insufficient_quota", "billing_hard_limit_reached")  # a 429 that waiting does not mend
 SHOWN = 300  # characters of a server's message that an error repeats
-LARGEST = 32 * 2**20  # bytes of a reply; what is longer is no answer of a chat
-LARGEST_ERROR = 64 * 2**10  # bytes that are read of an error's page
 
 
 LimitName = Literal["max_tokens", "max_completion_tokens"]
@@ -145,29 +146,32 @@ class HttpChat:
     ) -> None:
         self.model = model
         key, self._url = key.strip(), url.strip().rstrip("/") + "/chat/completions"
-        self._secrets = (key, *secrets_of(url))
+        self._secrets = (key, *secrets_of(url), *secret_values(extra or {}))
         self._shown_url = self._hide(self._url)
         try:
             parts = httpx.URL(self._url)
         except (httpx.InvalidURL, UnicodeError) as error:
             why = "" if "@" in url else f" ({error})"  # it may quote a piece of a password
-            raise EndpointError(f"{self._hide(url)!r} is no address{why}") from None
+            raise EndpointError(f"{_without_user(url)!r} is no address{why}") from None
         if parts.scheme not in ("http", "https") or not parts.host:
-            raise EndpointError(f"{self._hide(url)!r} is no address such as https://host/v1")
+            raise EndpointError(f"{_without_user(url)!r} is no address such as https://host/v1")
         if not _sendable(key):
             raise EndpointError(f"what was given is {_UNSENDABLE}")
-        self._timeout, self._retries = timeout, retries
+        self._retries = retries
         self._backoff, self._longest, self._prices = backoff, longest_wait, prices
         self._structured, self._limit_name, self._extra = structured, limit_name, dict(extra or {})
-        self._http = httpx.AsyncClient(
+        bearer = f"Bearer {key}" if key else ""
+        user = f"{parts.username}:{parts.password}" if parts.userinfo else ""
+        basic = f"Basic {base64.b64encode(user.encode()).decode('ascii')}" if user else ""
+        self._transport = Transport(
+            str(parts.copy_with(userinfo=b"")),  # a library's log shows the address
+            headers={"Authorization": basic or bearer} if basic or bearer else {},
             timeout=timeout,
-            headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            connections=concurrency,
             trust_env=not _is_loopback(parts.host),  # a proxy cannot reach this machine's own servers
         )
         self._slots = threading.BoundedSemaphore(concurrency)
         self._closed = threading.Event()
-        self._under_way: set[concurrent.futures.Future[Reply]] = set()
         self._not_before = 0.0  # monotonic; a server that asks one thread to wait means all of them
         self._random = random.Random()
 
@@ -182,10 +186,7 @@ class HttpChat:
     def close(self) -> None:
         """Drop the connections; calls that are under way or wait to ask again raise EndpointError."""
         self._closed.set()
-        for future in list(self._under_way):
-            future.cancel()
-        with contextlib.suppress(concurrent.futures.TimeoutError, RuntimeError):
-            asyncio.run_coroutine_threadsafe(self._http.aclose(), _loop(os.getpid())).result(5.0)
+        self._transport.close()
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -228,71 +229,24 @@ class HttpChat:
         return {name: value for name, value in (body | self._extra).items() if value is not None}
 
     def _ask(self, body: bytes) -> Reply:
-        """One attempt, on the thread that serves all requests; this one waits for it."""
+        """One attempt."""
         try:
-            future = asyncio.run_coroutine_threadsafe(self._attempt(body), _loop(os.getpid()))
-            self._under_way.add(future)
-            try:
-                if self._closed.is_set():
-                    future.cancel()
-                return future.result()
-            except BaseException:  # Ctrl-C: nobody waits for it any more
-                future.cancel()
-                raise
-            finally:
-                self._under_way.discard(future)
-        except (concurrent.futures.CancelledError, RuntimeError):
-            if self._closed.is_set():
-                raise EndpointError(f"{self._shown_url}: the client was closed") from None
-            raise
-
-    async def _attempt(self, body: bytes) -> Reply:
-        """The whole answer must arrive in time: connection, sending, headers and each piece together."""
+            answered = self._transport.post(body)
+        except NoAnswerError as error:
+            raise _Again(self._shown(str(error))) from None
+        except WrongAnswerError as error:
+            raise EndpointError(
+                f"{self._shown_url} {self._shown(str(error))}. Check the url and the server"
+            ) from None
+        except ClosedError:
+            raise EndpointError(f"{self._shown_url}: the client was closed") from None
+        if answered.status != 200:
+            self._refuse(answered.status, answered.headers, answered.content)
         try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._http.stream(
-                    "POST", self._url, content=body, headers={"Content-Type": "application/json"}
-                ) as response,
-            ):
-                status, headers = response.status_code, response.headers
-                content = await self._content(response)
-        except (TimeoutError, httpx.TimeoutException):
-            raise _Again(f"no whole answer within {self._timeout:g} s") from None
-        except httpx.RequestError as error:  # refused, reset, cut off
-            raise _Again(f"{type(error).__name__}: {self._shown(str(error))}") from None
-        if status != 200:
-            self._refuse(status, headers, content)
-        try:
-            answer = json.loads(content)
+            answer = json.loads(answered.content)
         except (ValueError, RecursionError):
-            raise self._no_json(headers, content) from None
+            raise self._no_json(answered.headers, answered.content) from None
         return self._reply(answer)
-
-    async def _content(self, response: httpx.Response) -> bytes:
-        """The decoded body. It is decoded here, piece by piece: a small one may decode to more than fits."""
-        coding = response.headers.get("content-encoding", "").strip().lower()
-        inflate = zlib.decompressobj(wbits=47) if coding in ("gzip", "x-gzip", "deflate") else None
-        if inflate is None and coding not in ("", "identity"):
-            raise EndpointError(
-                f"{self._shown_url} answers in {self._shown(coding)!r}, which was not asked for"
-            )
-        limit = LARGEST if response.status_code == 200 else LARGEST_ERROR
-        content = bytearray()
-        async for piece in response.aiter_raw():
-            try:
-                content += piece if inflate is None else inflate.decompress(piece, limit + 1 - len(content))
-            except zlib.error as error:
-                raise _Again(f"the answer does not decode ({error})") from None
-            if len(content) <= limit:
-                continue
-            if response.status_code != 200:
-                break
-            raise EndpointError(
-                f"{self._shown_url} sends more than {limit // 2**20} MiB, which is no answer: "
-                f"{self._shown(bytes(content[:4096]).decode('utf-8', 'replace'))!r}. Check url and server"
-            )
-        return bytes(content)
 
     def _hide(self, text: str) -> str:
         return redact(text, *self._secrets)
@@ -364,16 +318,9 @@ class HttpChat:
             raise EndpointError(f"{self._shown_url}: the client was closed")
 
 
-@functools.lru_cache(maxsize=1)
-def _loop(pid: int) -> asyncio.AbstractEventLoop:
-    """The event loop that serves this process's requests, in a thread of its own.
-
-    With threads alone no deadline holds: a read that gets a byte now and then never ends. A fork has no
-    threads of its parent, so the loop is the process's own.
-    """
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="http", daemon=True).start()
-    return loop
+def _without_user(text: str) -> str:
+    """What is no address, without anything that may have been meant as a user and password."""
+    return redact(text.rpartition("@")[2])
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

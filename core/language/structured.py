@@ -6,6 +6,7 @@ Nothing is guessed: text that holds two different values that fit is as unusable
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -105,7 +106,9 @@ def parse_json(text: str, schema: Mapping[str, Any]) -> Any:
 
 def _values(text: str) -> Iterator[Any]:
     """The outermost JSON objects and lists in `text`. What is cut off at the end hides what is inside it."""
-    decode: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(parse_constant=_refuse).raw_decode
+    decode: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
+        parse_constant=_refuse, parse_float=_finite
+    ).raw_decode
     place = 0
     while opening := _OPENING.search(text, place):
         place = opening.start() + 1
@@ -119,6 +122,11 @@ def _values(text: str) -> Iterator[Any]:
             return
         else:
             yield value
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _refuse(digits)
 
 
 def _refuse(name: str) -> Any:

@@ -4,8 +4,9 @@
     {"id": "e1", "scores": [[0.12, 0.9], [0.2, 0.85]]}     numbers for each training seed
 
 Beside them may stand `orders` (of the options, one an answer: orders[k][j] is the index, in the data set's
-choices, of the option at place j), `errors` (why an answer is "") and `hash` (of all that answers depend on).
-Left out are orders without options and errors that did not happen. Numbers are as short as their digits.
+choices, of the option at place j), `errors` (why an answer is ""), `cut` (those k that ended at the limit of
+tokens) and `hash` (of all that answers depend on). Left out are orders without options and errors that did
+not happen. Numbers are as short as their digits.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from core.report.scoring import PredictionError, read_lines
 from core.run.files import write_bytes_atomic
 from core.run.jsonl import encode_line
 
-KEYS = ("id", "answers", "scores", "orders", "errors", "hash")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -33,6 +32,7 @@ class Prediction:
     scores: tuple[Any, ...] = ()  # of each seed, a number or nested lists of numbers
     orders: tuple[tuple[int, ...], ...] = ()
     errors: tuple[str, ...] = ()
+    cut: tuple[int, ...] = ()
     hash: str = ""
 
 
@@ -47,6 +47,8 @@ def line_of(prediction: Prediction) -> bytes:
         content["orders"] = prediction.orders
     if any(prediction.errors):
         content["errors"] = prediction.errors
+    if prediction.cut:
+        content["cut"] = prediction.cut
     if prediction.hash:
         content["hash"] = prediction.hash
     return encode_line(content, compact=bool(prediction.scores))
@@ -57,7 +59,7 @@ def prediction_of(line: Mapping[str, Any]) -> Prediction:
     try:
         answers = tuple(_text(answer) for answer in line.get("answers", ()))
         scores = tuple(line.get("scores", ()))
-        orders = tuple(tuple(int(place) for place in order) for order in line.get("orders", ()))
+        orders = tuple(tuple(_place(place) for place in order) for order in line.get("orders", ()))
         errors = tuple(_text(error) for error in line.get("errors", ()))
         made = Prediction(
             id=_text(line["id"]),
@@ -65,15 +67,17 @@ def prediction_of(line: Mapping[str, Any]) -> Prediction:
             scores=scores,
             orders=orders or ((),) * len(answers),
             errors=errors or ("",) * len(answers),
+            cut=tuple(_place(k) for k in line.get("cut", ())),
             hash=_text(line.get("hash", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise PredictionError(f"no prediction ({type(error).__name__}: {error})") from None
     if bool(answers) == bool(scores):
         raise PredictionError(f"{made.id}: a prediction has either answers or scores")
-    if not len(made.orders) == len(made.errors) == len(answers):
+    n = len(answers)
+    if not len(made.orders) == len(made.errors) == n or any(k >= n for k in made.cut):
         raise PredictionError(
-            f"{made.id}: {len(answers)} answers with {len(orders)} orders and {len(errors)} errors"
+            f"{made.id}: {n} answers with {len(orders)} orders, {len(errors)} errors, cut {made.cut}"
         )
     return made
 
@@ -114,6 +118,12 @@ def short(values: np.ndarray, digits: int) -> list[Any]:
 def by_seed(predictions: Sequence[Prediction]) -> list[list[str]]:
     """Answers of each training seed, in the order of the items."""
     return [[one.answers[seed] for one in predictions] for seed in range(len(predictions[0].answers))]
+
+
+def _place(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError(f"{value!r} is no place")
+    return value
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,31 @@ class OutputError(OSError):
 
 class InUseError(OutputError):
     """Another process that is alive writes there."""
+
+
+def check_replaceable(
+    path: Path, *, ours: Callable[[Path], bool], kind: str, read: Iterable[Path | None] = ()
+) -> None:
+    """Raises OutputError unless `path` is free or a file that may be replaced.
+
+    That is a regular, non-empty file of which `ours` is true (`kind` names it in the message), or an empty
+    one, and in no case one of the files `read`. A device is not written to: its name would become a file.
+    """
+    for other in read:
+        if other is not None and _same(path, other):
+            raise OutputError(f"{path} is one of the files to read: choose another to write to")
+    if path.is_file():
+        if path.stat().st_size and not ours(path):
+            raise OutputError(f"{path} is there and is not {kind}: choose another file, or move it away")
+    elif path.exists() or path.is_symlink():
+        raise OutputError(f"{path} is no regular file: choose the path of a file")
+
+
+def _same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them is not there
+        return path.resolve() == other.resolve()
 
 
 def write_bytes_atomic(path: Path, content: bytes) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from core.run.files import write_bytes_atomic
 from core.run.jsonl import LineError, parse_line, split_lines
+from core.run.secrets import redact_tracking
 
 Operation = dict[str, Any]
 
@@ -227,5 +228,5 @@ def locked(path: Path, *, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
 
 
 def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = redact_tracking(" ".join(str(error).split())) or type(error).__name__  # before it is cut
     return text if len(text) <= 160 else text[:157] + "..."

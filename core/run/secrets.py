@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -50,9 +51,26 @@ def redact(text: str, *secrets: str) -> str:
     return text
 
 
+def redact_tracking(text: str) -> str:
+    """`redact` with what the environment holds for the tracking server."""
+    held = [os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("PASSWORD", "TOKEN")]
+    return redact(text, *held, *secrets_of(os.environ.get("MLFLOW_TRACKING_URI", "")))
+
+
 def redact_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping as it may be kept: texts under names such as api_key are hidden, other texts redacted."""
     return {name: _field(str(name), value) for name, value in values.items()}
+
+
+def secret_values(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The texts that `redact_fields` hides by their names."""
+    found: list[str] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found += secret_values(value)
+        elif isinstance(value, str) and value and _NAMED.match(str(name)):
+            found.append(value)
+    return tuple(found)
 
 
 def secrets_of(address: str) -> tuple[str, ...]:
@@ -69,7 +87,8 @@ def _field(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return redact_fields(value)
     if isinstance(value, list | tuple):
-        return [_field(name, each) for each in value]
+        held = (_field(name, each) for each in value)
+        return tuple(held) if isinstance(value, tuple) else list(held)
     if not isinstance(value, str):
         return value
     return HIDDEN if value and _NAMED.match(name) else redact(value)

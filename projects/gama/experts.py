@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,8 @@ def read_items(path: Path) -> list[Item]:
             continue
         if wrong := jsonschema.exceptions.best_match(check.iter_errors(line)):
             faults.append(f"line {number}: {wrong.json_path}: {wrong.message[:120]}")
-        elif any(event["offset"] < event["onset"] for event in line["events"]):
-            faults.append(f"line {number}: an event ends before it begins")
+        elif not all(0 <= event["onset"] <= event["offset"] < math.inf for event in line["events"]):
+            faults.append(f"line {number}: an event ends before it begins, or never")
         elif line["audio_id"] in items:
             faults.append(f"line {number}: {line['audio_id']} again")
         else:

@@ -7,13 +7,14 @@ made up. Verdicts are kept in data/<profile>/language_cache, so that a stopped r
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.data.instructions import Event, format_events
 from core.language.cache import CachedChat
-from core.language.client import totals
+from core.language.client import Options, totals
 from core.language.http import Endpoint, connect, unusable
 from core.language.prompts import read_prompt
 from core.metrics.judge import Case, Verdict, judge, summarise
@@ -29,12 +30,13 @@ PROMPT = Path(__file__).parent / "prompts" / "judge.txt"
 @dataclass(frozen=True)
 class Config:
     """rows: "<model>/<condition>". set: of questions that come with events and a caption. seed: whose
-    answers.
+    answers. max_tokens: of a verdict; a judge that thinks first needs more.
     """
 
     rows: tuple[str, ...] = ()
     set: str = "compa_r"
     seed: int = 0
+    max_tokens: int = 512
     endpoint: Endpoint = field(default_factory=Endpoint)
 
 
@@ -54,12 +56,22 @@ def judged(config: Config, *, context: Context) -> None:
             path = context.path("predictions", row, f"{config.set}.jsonl")
             said = {one.id: one.answers[config.seed] for one in read_predictions(path)}
             cases = [case_of(line, said[line["id"]]) for line in truth]
-            verdicts = judge(chat, cases, prompt=prompt, concurrency=config.endpoint.concurrency)
+            verdicts = judge(
+                chat,
+                cases,
+                prompt=prompt,
+                options=Options(max_tokens=config.max_tokens),
+                concurrency=config.endpoint.concurrency,
+            )
             rated = summarise(verdicts)
             write_lines(out / f"{row}.jsonl", map(line_of, verdicts))
             spent = totals(reply for verdict in verdicts for reply in verdict.replies)
             context.tracker.log_metrics({f"{row}/{name}": value for name, value in rated.means.items()})
+            counts = {"without_verdict": rated.failed, "cut": spent.cut, "thinking": spent.thinking}
+            context.tracker.log_metrics({f"{row}/{name}": float(count) for name, count in counts.items()})
             print(f"{row}: {rated.means}, n = {rated.n}, without verdict {rated.failed}; {spent}")
+            for error, count in Counter(v.error for v in verdicts if v.error).most_common(3):
+                print(f"{row}: {count} without verdict: {error}")
 
 
 def case_of(line: dict[str, Any], answer: str) -> Case:

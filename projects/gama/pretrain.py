@@ -67,7 +67,7 @@ def pretrain(config: Config, *, context: Context) -> None:
     tower = foundation_path(context.root, context.profile, "text_tower")
     from transformers import AutoTokenizer
 
-    words = AutoTokenizer.from_pretrained(tower, local_files_only=True)
+    words = AutoTokenizer.from_pretrained(tower, local_files_only=True, trust_remote_code=False)
     shape = replace(config.shape, feature_size=store.widths()["ast"], vocab_size=len(words))
     out = context.path("checkpoints", "pretrain")
     identity = run_identity(context, config=asdict(config))

@@ -24,13 +24,21 @@ from core.data.instructions import (
     write_instructions,
 )
 from core.language.cache import CachedChat
-from core.language.client import Chat, Options, Reply, ReplyError, in_parallel, totals
+from core.language.client import (
+    Chat,
+    Options,
+    Reply,
+    ReplyError,
+    in_parallel,
+    totals,
+)
 from core.language.http import Endpoint, connect, unusable
 from core.language.prompts import Prompt, read_prompt
 from core.language.structured import complete_json
+from core.language.thoughts import after_thoughts
 from core.run.files import write_json, write_text_atomic
 from core.run.stage import Context, progress
-from projects.gama.experts import Item, read_exemplars, read_items, read_rejected
+from projects.gama.experts import Item, SynthesisError, read_exemplars, read_items, read_rejected
 from projects.gama.pair_checks import Vocabulary, fault_of, pairs_schema
 
 PROMPTS = Path(__file__).parent / "prompts"
@@ -106,6 +114,9 @@ def synthesize(config: Config, *, context: Context) -> None:
             concurrency=config.endpoint.concurrency,
         )
         written = list(progress(every, total=len(items), desc="synthesize", unit="audio"))
+    if not any(one.replies for one in written):
+        why = written[0].dropped[0]["detail"]
+        raise SynthesisError(f"the endpoint answered for none of {len(items)} audios; the first: {why}")
     record = save(out, written, config=config, materials=materials)
     context.tracker.log_metrics({name: float(value) for name, value in record.items()})
 
@@ -118,10 +129,11 @@ def write_pairs(chat: Chat, item: Item, *, config: Config, materials: Materials)
     try:
         described = chat.complete(messages, options=Options(max_tokens=config.max_tokens))
     except ReplyError as error:
-        return Written(item=item, dropped=(_drop("no caption", str(error)),))
-    caption = " ".join(described.text.split())
+        return Written(item=item, dropped=(_drop("no caption", f"refused: {error}"),))
+    caption = " ".join(after_thoughts(described.text).split())  # thoughts describe nothing
     if not caption or described.finish == "length":
-        return Written(item=item, dropped=(_drop("no caption", "empty or cut off"),), replies=(described,))
+        why = f"cut off at {config.max_tokens} tokens" if described.finish == "length" else "empty"
+        return Written(item=item, dropped=(_drop("no caption", why),), replies=(described,))
     # the same examples for an audio in every run, whatever else is in the file
     shown = random.Random(f"{config.seed} {item.audio_id}").sample(materials.exemplars, config.exemplars)
     asked = complete_json(
@@ -203,6 +215,8 @@ def save(out: Path, written: Sequence[Written], *, config: Config, materials: Ma
     # tokens and cost depend on what the cache held, so they are tracked and not part of the result
     write_json(out / "record.json", record)
     print(", ".join(f"{value:g} {name}" for name, value in {**counts, **spent}.items()))
+    for (reason, detail), count in Counter((d["reason"], d["detail"]) for d in drops).most_common(5):
+        print(f"dropped {count} times: {reason}" + (f": {detail}" if detail else ""))
     return {**counts, **spent}
 
 

@@ -83,9 +83,14 @@ def _evaluate(config: Config, opened: Opened, items: list[Item], path: Path, con
         seed=config.seed,
         prompt_style=config.style,
     )
-    counts = {"items": summary.items, "failed": summary.failed, "silent": summary.silent}
+    counts = {name: getattr(summary, name) for name in ("items", "failed", "silent", "cut")}
     context.tracker.log_metrics({f"{path.stem}/{name}": float(value) for name, value in counts.items()})
-    print(f"{path.stem}: {summary.items} items, {summary.failed} failed, {summary.silent} said nothing")
+    print(
+        f"{path.stem}: {summary.items} items, {summary.failed} failed, {summary.silent} said nothing, "
+        f"{summary.cut} cut off at {config.max_new_tokens} tokens"
+    )
+    for reason, count in summary.reasons[:3]:
+        print(f"{path.stem}: failed {count} times: {reason}")
 
 
 def pro_items(folder: Path, split: str, *, heard: bool) -> list[Item]:

@@ -24,9 +24,19 @@ from core.audio.read import read_many
 from core.data.choices import TASKS, stored_split
 from core.data.parquet import read_dataset, why_absent
 from core.language.cache import CachedChat
-from core.language.client import Chat, Message, Options, ReplyError, Text, in_parallel
+from core.language.client import (
+    Chat,
+    Message,
+    Options,
+    Reply,
+    ReplyError,
+    Text,
+    in_parallel,
+    totals,
+)
 from core.language.http import Endpoint, connect, unusable
 from core.language.prompts import read_prompt
+from core.language.thoughts import after_thoughts
 from core.report.predictions import Prediction, write_predictions
 from core.run.files import write_text_atomic
 from core.run.stage import Context, progress
@@ -211,8 +221,13 @@ def _talks(
 
 
 def ask(chat: Chat, items: Sequence[Item], *, config: Config) -> dict[str, str]:
-    """Descriptions by id, of a model that hears, asked by domain; "" where it gave none, which is said."""
+    """Descriptions by id, of a model that hears, asked by domain; "" where it gave none, which is said.
+
+    Thoughts are no description. Raises DescribeError where there is none of any item.
+    """
     prompts = {task: read_prompt(PROMPTS / f"describe_{task}.txt") for task in TASKS}
+
+    replies: list[Reply] = []
 
     def one(item: Item) -> tuple[str, str]:
         try:
@@ -222,7 +237,10 @@ def ask(chat: Chat, items: Sequence[Item], *, config: Config) -> dict[str, str]:
             reply = chat.complete([message], options=Options(max_tokens=config.max_tokens))
         except (ReplyError, AudioError) as error:
             return "", str(error)
-        return " ".join(reply.text.split()), ""
+        replies.append(reply)
+        text = " ".join(after_thoughts(reply.text).split())
+        cut = f"cut off at {config.max_tokens} tokens" if reply.finish == "length" else "an empty answer"
+        return text, "" if text else cut
 
     answers = in_parallel(one, items, concurrency=config.endpoint.concurrency)
     said: dict[str, str] = {}
@@ -230,6 +248,9 @@ def ask(chat: Chat, items: Sequence[Item], *, config: Config) -> dict[str, str]:
         said[item.id] = text
         if error:
             print(f"{item.id}: no description: {error}")
+    if items and not any(said.values()):
+        raise DescribeError(f"none of {len(items)} items is described; the last: {error}: see the endpoint")
+    print(totals(replies))
     return said
 
 

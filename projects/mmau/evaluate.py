@@ -4,11 +4,13 @@
         --model FOLDER | --endpoint URL --model-name NAME [--key-variable VARIABLE] | --control first
 
 The same command goes on where it was stopped, also under `accelerate launch` with any number of processes.
+Files that it did not write itself are never overwritten.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,14 +19,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 from core.answering import controls
-from core.answering.harness import evaluate
+from core.answering.harness import STOP_AFTER, evaluate
 from core.answering.question import Answer, PromptStyle
-from core.answering.records import read_predictions
+from core.answering.records import check_predictions, read_predictions
 from core.answering.sharing import ProcessError
 from core.data.choices import SPLITS, ChoiceItem
 from core.run import hardware
 from core.run.code import REPOSITORY
-from core.run.files import write_json
+from core.run.files import check_replaceable, write_json
+from core.run.secrets import redact
 from projects.mmau.questions import Sounds, read_exam, some_of, to_items
 from projects.mmau.report import as_json, report, table
 
@@ -73,6 +76,8 @@ def _open_endpoint(given: argparse.Namespace) -> Opened:
         model=given.model_name,
         key_variable=given.key_variable,
         concurrency=given.concurrency,
+        limit_name=given.limit_name,
+        extra=given.extra,
     )
     chat: Chat = connect(endpoint)
     if given.cache is not None:
@@ -101,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _arguments(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
+        _check_outputs(given)
         exam = read_exam(given.data, split=given.split, audio=given.audio, allow_defects=given.allow_defects)
         chosen = some_of(exam, given.limit)
         if not given.score_only:
@@ -116,9 +122,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "projects",
         ):
             raise  # a bug, which needs its traceback
-        print(f"error: {error}", file=sys.stderr)
+        said = redact(str(error))
+        if "max_completion_tokens" in said and given.limit_name == "max_tokens":
+            said += ". Here: --limit-name max_completion_tokens"
+        print(f"error: {said}", file=sys.stderr)
         return 2
     return 0
+
+
+def _check_outputs(given: argparse.Namespace) -> None:
+    """Before anything is asked: what will be written may be. Raises OutputError."""
+    reads = [given.data, given.audio, given.model, given.cache]
+    if not given.score_only:
+        check_predictions(given.out, read=reads)
+    if given.scores is not None:
+        kind = "a file of scores that this command wrote"
+        check_replaceable(given.scores, ours=_holds_scores, kind=kind, read=[given.out, *reads])
+
+
+def _holds_scores(path: Path) -> bool:
+    try:
+        held = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(held, dict) and {"n", "total", "rows", "coverage"} <= set(held)
 
 
 def _ask(given: argparse.Namespace, exam: Sequence[ChoiceItem], chosen: Sequence[ChoiceItem]) -> None:
@@ -142,12 +169,16 @@ def _ask(given: argparse.Namespace, exam: Sequence[ChoiceItem], chosen: Sequence
         by_duration=opened.by_duration,
         allow_missing=given.allow_missing,
         ask_failed_again=given.ask_failed_again,
+        stop_after=None if given.allow_failures else STOP_AFTER,
     )
     if hardware.is_main_process():
         print(
             f"{given.out}: {done.items} of {len(chosen)} items, {done.asked} asked now and {done.kept} kept; "
-            f"{done.missing} without audio left out, {done.failed} failed, {done.silent} said nothing"
+            f"{done.missing} without audio left out, {done.failed} failed, {done.silent} said nothing, "
+            f"{done.cut} cut off at --max-new-tokens"
         )
+        for reason, count in done.reasons[:3]:
+            print(f"failed {count} times: {reason}")
 
 
 def _score(given: argparse.Namespace, chosen: Sequence[ChoiceItem]) -> None:
@@ -183,6 +214,19 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     which.add_argument("--score-only", action="store_true", help="score what --out holds")
     add("--model-name", default="", help="the endpoint's model")
     add("--key-variable", default="", help="environment variable that holds the endpoint's key")
+    add(
+        "--limit-name",
+        choices=("max_tokens", "max_completion_tokens"),
+        default="max_tokens",
+        help="the field by which the endpoint limits the answer's tokens",
+    )
+    add(
+        "--extra",
+        type=_fields,
+        metavar="JSON",
+        help='further fields of every request, such as {"reasoning_effort": "low"}; null leaves one out '
+        '({"temperature": null})',
+    )
     add("--concurrency", type=_positive, default=8, help="requests at a time")
     add("--cache", type=Path, help="keep the endpoint's replies in this folder")
     add("--instruction", help="a system message")
@@ -207,10 +251,21 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the orders, of random choices and of replaced audio")
     add("--batch-size", type=_positive, help="questions a call")
     add("--ask-failed-again", action="store_true", help="also ask items of which an output failed")
+    add("--allow-failures", action="store_true", help="go on and score when the model fails at every item")
     given = parser.parse_args(arguments)
     if given.endpoint and not given.model_name:
         parser.error("--endpoint needs --model-name, by which the server knows the model")
     return given
+
+
+def _fields(text: str) -> dict[str, Any]:
+    try:
+        held = json.loads(text)
+    except (ValueError, RecursionError):
+        held = None
+    if not isinstance(held, dict):
+        raise argparse.ArgumentTypeError("must be a JSON object")
+    return held
 
 
 def _positive(text: str) -> int:

@@ -32,12 +32,16 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """n items were scored of total; missing have no audio. orders: the most in which an item was asked."""
+    """n items were scored of total; missing have no audio. orders: the most in which an item was asked.
+
+    failed, cut: items with an output that failed, and with one that ended at the limit of new tokens.
+    """
 
     n: int
     total: int
     orders: int
     failed: int
+    cut: int
     rows: tuple[Row, ...]
     coverage: Mapping[Rule, Coverage]
 
@@ -76,6 +80,7 @@ def report(items: Sequence[ChoiceItem], records: Sequence[Record]) -> Report:
         total=len(items),
         orders=max(len(record.orders) for record in kept),
         failed=sum(any(record.errors) for record in kept),
+        cut=sum(bool(record.cut) for record in kept),
         rows=tuple(_rows(scored, marks)),
         coverage={rule: coverage(marks[rule]) for rule in RULES},
     )
@@ -101,6 +106,11 @@ def table(made: Report) -> str:
         lines.append(f"{name.replace('_', ' '):{width}}{'':>6}{counts}")
     if made.failed:
         lines += ["", f"{made.failed} items have an output that failed; their errors are in the predictions"]
+    if made.cut:
+        said = (
+            f"{made.cut} items have an output that was cut off at --max-new-tokens, perhaps before its answer"
+        )
+        lines += ["", f"{said}: raise it and ask again"]
     return "\n".join(lines)
 
 

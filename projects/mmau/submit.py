@@ -21,8 +21,8 @@ from core.data.imports.mmau_forms import read_questions
 from core.data.imports.plain import read_json
 from core.data.problems import DatasetError, some
 from core.metrics.choice import RULES, Rule
-from core.run.files import OutputError, write_json
-from projects.mmau.submission import SubmissionError, Write, fill, refuse, serve
+from core.run.files import OutputError, check_replaceable, write_json
+from projects.mmau.submission import KEYS, SubmissionError, Write, fill, refuse, serve
 
 
 def submit(
@@ -41,8 +41,11 @@ def submit(
     evaluated: the file of questions that the predictions were made on, if another one: a question or options
     that changed since are refused. Raises SubmissionError, PredictionsError, DatasetError and OutputError.
     """
-    if out.resolve() in (questions.resolve(), predictions.resolve()):
-        raise SubmissionError(f"{out} is one of the files to read; choose another --out")
+    try:
+        kind = "an answer file that this command wrote"
+        check_replaceable(out, ours=_is_submission, kind=kind, read=[questions, predictions, evaluated])
+    except OutputError as error:
+        raise SubmissionError(str(error)) from None
     asked = read_questions(questions, None, notes={}).items
     official = read_json(questions)
     expected = items or COUNTS.get(asked[0]["split"])
@@ -77,6 +80,18 @@ def submit(
     ]
     lines += [f"by the server's logic {name}: {value:.2f} %" for name, value in served.accuracy.items()]
     return "\n".join(lines)
+
+
+def _is_submission(path: Path) -> bool:
+    try:
+        held = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return (
+        isinstance(held, list)
+        and held != []
+        and all(isinstance(o, dict) and set(KEYS) <= set(o) for o in held)
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

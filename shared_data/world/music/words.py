@@ -57,7 +57,7 @@ class Song:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Question:
     """A question before its gold. song: (gold place, rng) -> song; holds: (place, song) -> is it true."""
 
     question: str
@@ -128,7 +128,7 @@ def _song(rng: Rng, split: Split, words: str, *, cheerful: bool | None = None) -
     return Song(words=words, voice=pick(rng, VOICES[split]), under=under)
 
 
-def _theme(rng: Rng, split: Split, *, said: bool) -> Asked:
+def _theme(rng: Rng, split: Split, *, said: bool) -> Question:
     options = draw_options(rng, tuple(THEMES))
     questions = (
         "What are the lyrics about?",
@@ -139,7 +139,7 @@ def _theme(rng: Rng, split: Split, *, said: bool) -> Asked:
     def lines(theme: str) -> tuple[str, ...]:
         return (THEMES[theme].said if said else THEMES[theme].implied)[split]
 
-    return Asked(
+    return Question(
         question=pick(rng, questions),
         options=options,
         song=lambda gold, rng: _song(rng, split, pick(rng, lines(options[gold]))),
@@ -147,7 +147,7 @@ def _theme(rng: Rng, split: Split, *, said: bool) -> Asked:
     )
 
 
-def _wish(rng: Rng, split: Split) -> Asked:
+def _wish(rng: Rng, split: Split) -> Question:
     options = draw_options(rng, WISHES)
     pattern, order = pick(rng, WANTED[split]), [int(place) for place in rng.permutation(3)]
     questions = (
@@ -160,7 +160,7 @@ def _wish(rng: Rng, split: Split) -> Asked:
         rest = [option for option in options if option != options[place]]
         return pattern.format(*(rest[at] for at in order), gold=options[place])
 
-    return Asked(
+    return Question(
         question=pick(rng, questions),
         options=options,
         song=lambda gold, rng: _song(rng, split, words(gold)),
@@ -168,7 +168,7 @@ def _wish(rng: Rng, split: Split) -> Asked:
     )
 
 
-def _match(rng: Rng, split: Split) -> Asked:
+def _match(rng: Rng, split: Split) -> Question:
     options = permuted(rng, tuple(MATCHES))
     questions = (
         "Are the words and the music cheerful?",
@@ -185,4 +185,4 @@ def _match(rng: Rng, split: Split) -> Asked:
         right_words = song.words in (CHEERFUL if words else GLOOMY)[split]
         return right_words and fits(HAPPY if music else SAD, song.under)
 
-    return Asked(question=pick(rng, questions), options=options, song=song, holds=holds)
+    return Question(question=pick(rng, questions), options=options, song=song, holds=holds)

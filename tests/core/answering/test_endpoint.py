@@ -13,15 +13,27 @@ import pytest
 import soundfile
 
 from core.answering.endpoint import audio_part, open_endpoint
-from core.answering.harness import Unanswered, evaluate
+from core.answering.harness import HarnessError, evaluate
 from core.answering.items import Item
+from core.answering.outputs import Cut, Refused, Unanswered
 from core.answering.question import Question
 from core.answering.records import read_predictions
+from core.answering.usable import read_usable
 from core.audio.files import AudioError
-from core.language.client import Audio, EndpointError, Message, Options, Reply, ReplyError, Text
+from core.audio.read import AudioErrors
+from core.language.client import (
+    Audio,
+    DeclinedError,
+    EndpointError,
+    Message,
+    Options,
+    Reply,
+    ReplyError,
+    Text,
+)
 
 RATE = 8000
-RAMP = np.linspace(-0.9, 0.9, 400)
+RAMP = np.linspace(-0.9, 0.9, 2000)
 
 
 def encoded(form: str, subtype: str, samples: np.ndarray = RAMP) -> bytes:
@@ -48,7 +60,8 @@ class FakeChat:
             self.asked.append((messages, options))
         content = messages[-1].content
         last = content if isinstance(content, str) else content[-1]
-        return Reply(text=self._reply(last.text if isinstance(last, Text) else str(last)))
+        text = self._reply(last.text if isinstance(last, Text) else str(last))
+        return Reply(text=text, finish="length" if text.endswith("...") else "stop")
 
 
 def question(prompt: str, *audios: bytes) -> Question:
@@ -103,11 +116,72 @@ def test_a_refused_request_is_unanswered_with_its_reason(tmp_path: Path) -> None
     assert sorted(calls) == ["q0", "q1", "q2", "q3"]  # a refusal is no reason to ask the others again
 
 
-def test_audio_that_is_no_sound_is_unanswered() -> None:
-    (output,) = open_endpoint(FakeChat(str.upper))([question("x", b"not sound")])
+BROKEN = {
+    "no sound": b"not sound",
+    "nothing": b"",
+    "half a file": encoded("WAV", "PCM_16")[:1500],
+    "not finite": encoded("WAV", "FLOAT", np.where(np.arange(2000) == 7, np.nan, RAMP)),
+    "no samples": encoded("WAV", "PCM_16", np.zeros(0)),
+    "short": encoded("WAV", "PCM_16", RAMP[:400]),
+    "half a FLAC": encoded("FLAC", "PCM_16")[:400],
+}
+
+
+@pytest.mark.parametrize("audio", BROKEN.values(), ids=BROKEN.keys())
+def test_audio_that_a_local_model_is_refused_is_sent_to_nobody(audio: bytes) -> None:
+    with pytest.raises(AudioErrors):
+        read_usable([audio], sample_rate=RATE, names=["x"])
+    chat = FakeChat(str.upper)
+    (output,) = open_endpoint(chat)([question("x", audio)])
     assert output == ""
-    assert isinstance(output, Unanswered)
+    assert isinstance(output, Refused)
     assert "x (audio)" in output.reason
+    assert chat.asked == []
+
+
+def test_silence_is_sent() -> None:
+    silence = encoded("WAV", "PCM_16", np.zeros(2000))
+    assert open_endpoint(FakeChat(str.upper))([question("x", silence)]) == ["X"]
+
+
+def test_a_server_that_refuses_everything_ends_the_run(tmp_path: Path) -> None:
+    def reply(prompt: str) -> str:
+        raise ReplyError("the server answered 400: use max_completion_tokens")
+
+    out = tmp_path / "out"
+    answer = open_endpoint(FakeChat(reply))
+    for count, message in (
+        (3, "none of 3 items has an answer; 3 times .*400: use max_com"),
+        (60, "was refused"),
+    ):
+        items = [Item(id=f"{i}", question=f"q{i}", choices=(), audios=()) for i in range(count)]
+        with pytest.raises(HarnessError, match=message):
+            evaluate(answer, items, out=out, identity={})
+        assert out.exists() == (count == 3)
+        mended = evaluate(open_endpoint(FakeChat(str.upper)), items, out=out, identity={})
+        assert (mended.asked, mended.failed) == (count, 0)
+        out.unlink()
+    counted = evaluate(answer, items, out=out, identity={}, stop_after=None)
+    assert counted.reasons == (("the server answered 400: use max_completion_tokens", 60),)
+
+
+def test_a_model_that_declines_is_unanswered_and_not_broken() -> None:
+    def reply(prompt: str) -> str:
+        raise DeclinedError("the model gave no text: I would rather not")
+
+    (output,) = open_endpoint(FakeChat(reply))([question("x")])
+    assert isinstance(output, Unanswered)
+    assert not isinstance(output, Refused)
+
+
+def test_text_cut_at_the_limit_is_counted_and_stays_so(tmp_path: Path) -> None:
+    items = [Item(id=f"{i}", question=f"q{i}", choices=(), audios=()) for i in range(4)]
+    answer = open_endpoint(FakeChat(lambda prompt: "I think ..." if prompt == "q2" else "yes"))
+    assert isinstance(answer([question("q2")])[0], Cut)
+    for _ in range(2):
+        assert evaluate(answer, items, out=tmp_path / "out", identity={}).cut == 1
+    assert [r.cut for r in read_predictions(tmp_path / "out")] == [(), (), (0,), ()]
+    assert (tmp_path / "out").read_text().count('"cut"') == 1
 
 
 def test_an_endpoint_that_is_gone_ends_the_run() -> None:

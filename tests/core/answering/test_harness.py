@@ -22,8 +22,9 @@ from typing import Any
 import pytest
 
 from core.answering import records as records_module
-from core.answering.harness import HarnessError, Summary, Unanswered, evaluate
+from core.answering.harness import HarnessError, Summary, evaluate
 from core.answering.items import Item, ItemError, option_order
+from core.answering.outputs import Unanswered
 from core.answering.question import Question
 from core.answering.records import PredictionsError, read_predictions
 from core.answering.sharing import ProcessError, Processes, launched
@@ -693,3 +694,58 @@ def test_damaged_predictions_are_errors_for_readers(tmp_path: Path, whole: bytes
     )
     with pytest.raises(PredictionsError, match="line 1"):
         read_predictions(path)
+
+
+# --- what may be overwritten, and what is no answer to the question
+
+
+def test_altered_orders_are_asked_again(tmp_path: Path, whole: bytes) -> None:
+    """The hash is of the orders that were shown; a line whose orders say something else is not kept."""
+    out = tmp_path / "out"
+    lines = [json.loads(line) for line in whole.decode().splitlines()]
+    lines[3]["orders"] = [order[::-1] for order in lines[3]["orders"]]
+    lines[4] |= {key: lines[4][key][:1] for key in ("orders", "answers", "errors")}
+    out.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    summary = run(out)
+    assert (summary.asked, summary.kept) == (2, N - 2)
+    assert out.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "orders", ["[[1e999, 0]]", '[["0", "1"]]', "[[0.5, 1]]", "[[true, false]]", "[[-1, 0]]", "[" * 100_000]
+)
+def test_a_line_with_hostile_orders_is_damaged(tmp_path: Path, whole: bytes, orders: str) -> None:
+    out = tmp_path / "out"
+    first, rest = whole.split(b"\n", 1)
+    record = json.loads(first)
+    line = (
+        f'{{"id": "{record["id"]}", "hash": "{record["hash"]}", "outputs": ["a"], "errors": [""], "orders": '
+    )
+    out.write_bytes(f"{line}{orders}}}\n".encode() + rest)
+    with pytest.raises(PredictionsError, match="line 1 is no record"):
+        read_predictions(out)
+    assert run(out).asked == 1
+    assert out.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "content", [b"[1, 2]", b"RIFF....WAVE", b'{"id": "item-001", "answer": "x"}\n', b"\n"]
+)
+def test_a_file_that_is_no_predictions_file_is_not_overwritten(tmp_path: Path, content: bytes) -> None:
+    out = tmp_path / "out"
+    out.write_bytes(content)
+    with pytest.raises(OutputError, match="is not a file of predictions"):
+        run(out)
+    assert out.read_bytes() == content
+    assert only(out) == ["out"]
+
+
+def test_neither_a_folder_nor_a_device_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "lost")
+    for name in ("folder", "pipe", "nowhere"):
+        with pytest.raises(OutputError, match="is no regular file"):
+            run(tmp_path / name)
+    (tmp_path / "empty").touch()
+    assert run(tmp_path / "empty").asked == N

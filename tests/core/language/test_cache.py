@@ -152,3 +152,55 @@ def test_any_text_can_be_kept(tmp_path: Path) -> None:
     chat = CachedChat(Odd(), tmp_path)
     chat.complete([Message("user", "half a pair \ud800")])
     assert chat.complete([Message("user", "half a pair \ud800")]).cached
+
+
+USABLE = {"text": "answer 1", "usage": [5, 2], "cost": 0.125, "finish": "length", "thoughts": 0}
+WRONG = {
+    "text": [None, 7, ["a"], {"a": 1}],
+    "finish": [None, 3],
+    "usage": [[5], [5, 2, 1], ["5", "2"], [5.5, 2], [True, 2], [-1, 2], {"prompt": 5}, 7, "52"],
+    "cost": ["0.1", -1, True, [], "Infinity"],
+    "thoughts": ["", -1, None, 1.5],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in WRONG for value in WRONG[name]])
+def test_an_entry_of_a_wrong_type_is_damaged(tmp_path: Path, name: str, value: Any) -> None:
+    inner = Counting()
+    chat = CachedChat(inner, tmp_path)
+    chat.complete(HELLO)
+    (path,) = tmp_path.rglob("*.json")
+    entry = json.loads(path.read_text())
+    assert entry["reply"] == USABLE
+    path.write_text(json.dumps(entry | {"reply": USABLE | {name: value}}).replace('"Infinity"', "1e999"))
+    assert chat.complete(HELLO).text == "answer 2"
+    assert chat.complete(HELLO).cached
+
+
+@pytest.mark.parametrize("damage", [b"[" * 100_000, b"null", b'"reply"', b'{"reply": null}', b"1e999"])
+def test_an_entry_that_is_no_entry_is_damaged(tmp_path: Path, damage: bytes) -> None:
+    chat = CachedChat(Counting(), tmp_path)
+    chat.complete(HELLO)
+    (path,) = tmp_path.rglob("*.json")
+    path.write_bytes(damage)
+    assert chat.complete(HELLO).text == "answer 2"
+
+
+def test_an_entry_in_anothers_place_is_not_answered_from(tmp_path: Path) -> None:
+    chat = CachedChat(Counting(), tmp_path)
+    chat.complete(HELLO)
+    (first,) = tmp_path.rglob("*.json")
+    chat.complete([Message("user", "who?")])
+    (second,) = set(tmp_path.rglob("*.json")) - {first}
+    second.write_bytes(first.read_bytes())
+    assert chat.complete([Message("user", "who?")]).text == "answer 3"
+
+
+def test_entries_of_before_thoughts_were_counted_are_read(tmp_path: Path) -> None:
+    chat = CachedChat(Counting(), tmp_path)
+    chat.complete(HELLO)
+    (path,) = tmp_path.rglob("*.json")
+    entry = json.loads(path.read_text())
+    del entry["reply"]["thoughts"]
+    path.write_text(json.dumps(entry))
+    assert chat.complete(HELLO).cached

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import gzip
 import json
 import socket
 import threading
 import time
+import zlib
 from typing import Any
 
 import pytest
 
-from core.language import http
+from core.language import http, transport
 from core.language.client import (
     Audio,
+    DeclinedError,
     EndpointError,
     Message,
     Options,
     Reply,
     ReplyError,
     Text,
+    Totals,
     Usage,
     in_parallel,
+    totals,
 )
 from core.language.http import Endpoint, HttpChat, connect, unusable
 
@@ -281,3 +287,337 @@ def test_endpoint_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, server: An
         assert chat.complete(HELLO).text == "hello"
     assert server.headers[0]["authorization"] == "Bearer k1"
     assert "k1" not in json.dumps(dict(chat.identity))
+
+
+# --- hostile and broken servers: an attempt ends in time, and its memory is bounded
+
+
+def dripping(begin: bytes, piece: bytes, server: Any) -> Any:
+    """Writes `begin` and then `piece` again and again."""
+
+    def act(handler: Any) -> None:
+        handler.wfile.write(begin)
+        while not server.release.wait(0.02):
+            handler.wfile.write(piece)
+            handler.wfile.flush()
+        handler.close_connection = True
+
+    return act
+
+
+SLOW = {
+    "status": (b"HTTP/1.1 2", b""),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
+    "a header": (b"HTTP/1.1 200 OK\r\nX-A: ", b"b"),
+    "early hints": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "body": (b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b" "),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "gzip that yields nothing": (
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 99999\r\n\r\n"
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03",
+        b"\x00\x00\x00\xff\xff",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_an_attempt_has_one_deadline(server: Any, name: str) -> None:
+    server.acts = [dripping(*SLOW[name], server), server.say("at last")]
+    began = time.monotonic()
+    with chat_with(server, timeout=0.3) as chat:
+        assert chat.complete(HELLO).text == "at last"
+    assert time.monotonic() - began < 2.0
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_an_endless_reply_ends_at_a_largest_size(
+    server: Any, coding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "LARGEST", 2**20)
+    piece = b" " * 2**16 if coding == "identity" else gzip.compress(b" " * 2**26)
+
+    def act(handler: Any) -> None:
+        handler.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\n\r\n".encode())
+        while True:  # until the client hangs up
+            handler.wfile.write(piece)
+
+    server.acts = [act]
+    with chat_with(server) as chat, pytest.raises(EndpointError, match="sends more than 1 MiB"):
+        chat.complete(HELLO)
+    assert len(server.requests) == 1
+
+
+def test_of_an_endless_error_the_beginning_is_read(server: Any) -> None:
+    def act(handler: Any) -> None:
+        handler.wfile.write(b"HTTP/1.1 400 No\r\n\r\n")
+        while True:
+            handler.wfile.write(b"too long " * 1000)
+
+    server.acts = [act]
+    with chat_with(server) as chat, pytest.raises(ReplyError, match="400: too long too long") as caught:
+        chat.complete(HELLO)
+    assert len(str(caught.value)) < 400
+
+
+def test_compressed_answers_are_read_and_unknown_codings_refused(server: Any) -> None:
+    body = b'{"choices": [{"message": {"content": "hi"}}]}'
+    server.acts = [
+        server.fail(200, gzip.compress(body), Content_Encoding="gzip"),
+        server.fail(200, zlib.compress(body), Content_Encoding="deflate"),
+        server.fail(200, b"no gzip", Content_Encoding="gzip"),
+        server.fail(200, body),
+        server.fail(200, body, Content_Encoding="br"),
+    ]
+    with chat_with(server) as chat:
+        assert [chat.complete(HELLO).text for _ in range(3)] == ["hi"] * 3
+        with pytest.raises(EndpointError, match="coding 'br'"):
+            chat.complete(HELLO)
+
+
+def test_closing_ends_a_request_that_is_under_way(server: Any) -> None:
+    server.acts = [server.hang]
+    chat = chat_with(server, timeout=60.0)
+    failed: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(EndpointError) as caught:
+            chat.complete(HELLO)
+        failed.append(str(caught.value))
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    while not server.requests:
+        time.sleep(0.005)
+    chat.close()
+    asking.join(timeout=5)
+    assert "closed" in failed[0]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"[" * 200_000,
+        b'{"a":' * 200_000,
+        b'{"choices": ' + b"9" * 5000 + b"}",
+        b"null",
+        b"1e999",
+        b'{"choices": [null]}',
+        b'{"choices": [{"message": {"content": 7}}]}',
+        b'{"choices": {"0": 1}}',
+    ],
+)
+def test_damaged_json_is_asked_again(server: Any, answer: bytes) -> None:
+    server.acts = [server.fail(200, answer), server.say("at last")]
+    with chat_with(server) as chat:
+        assert chat.complete(HELLO).text == "at last"
+
+
+@pytest.mark.parametrize("usage", [("1e999", 1), (float("inf"), 2), (-1, 2), (None, 2), ([], {}), (True, 1)])
+def test_tokens_that_are_no_counts_are_unknown(server: Any, usage: Any) -> None:
+    server.acts = [server.say("hi", usage=usage)]
+    with chat_with(server, prices=(1.0, 1.0)) as chat:
+        assert chat.complete(HELLO) == Reply(text="hi")
+
+
+@pytest.mark.parametrize("status", [400, 429, 200])
+def test_deep_errors_are_shown_as_far_as_they_go(server: Any, status: int) -> None:
+    server.acts = [server.fail(status, b'{"error": {"message": ' + b"[" * 100_000)]
+    with chat_with(server, retries=0) as chat, pytest.raises((EndpointError, ReplyError)) as caught:
+        chat.complete(HELLO)
+    assert len(str(caught.value)) < 600
+
+
+# --- what is an answer
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([{"type": "text", "text": None}, {"type": "text", "text": "Woman"}], "Woman"),
+        (
+            [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+                {"type": "text", "text": "B"},
+            ],
+            "B",
+        ),
+        ([{"type": "reasoning", "text": "A?"}, {"type": "output_text", "text": "B"}], "B"),
+        ([{"text": "a"}, "b", 7, None], "ab"),
+    ],
+)
+def test_the_text_among_the_parts_is_the_answer(server: Any, content: Any, text: str) -> None:
+    server.acts = [server.say(content)]
+    with chat_with(server) as chat:
+        assert chat.complete(HELLO).text == text
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
+@pytest.mark.parametrize("content", [None, "", " \n"])
+def test_an_answer_among_the_thoughts_is_named(server: Any, field: str, content: str | None) -> None:
+    server.acts = [
+        server.say(content, **{field: "The answer is A."}),
+        server.say(content, **{field: "First I"}, finish="length"),
+        server.say("A", **{field: "Hm."}),
+    ]
+    with chat_with(server) as chat:
+        with pytest.raises(ReplyError, match=f"16 characters of reasoning in {field}.*--reasoning-parser"):
+            chat.complete(HELLO)
+        with pytest.raises(ReplyError, match=r"7 characters of reasoning.*cut at the limit of tokens"):
+            chat.complete(HELLO)
+        reply = chat.complete(HELLO)
+    assert (reply.text, reply.thoughts) == ("A", 3)
+    assert totals([reply, Reply(text="<think>x</think>B", finish="length")]) == Totals(
+        calls=2, prompt_tokens=7, completion_tokens=3, unpriced=2, cut=1, thinking=2
+    )
+
+
+def test_a_model_that_declines_is_told_from_a_server_that_refuses(server: Any) -> None:
+    server.acts = [
+        server.say(None, refusal="No."),
+        server.say("x", finish="content_filter"),
+        server.fail(400),
+        server.say(None),
+        server.say([{"type": "text", "text": None}]),
+    ]
+    with chat_with(server) as chat:
+        for kind in (DeclinedError, DeclinedError, ReplyError, ReplyError, ReplyError):
+            with pytest.raises(ReplyError) as caught:
+                chat.complete(HELLO)
+            assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "says"),
+    [
+        ("text/event-stream", b'data: {"choices": []}\n\n', "answers with a stream.*data:"),
+        ("text/html; charset=utf-8", b"<html><title>Sign in</title>", "answers with a page.*Sign in"),
+        ("text/plain", b"<!DOCTYPE html>", "answers with a page"),
+    ],
+)
+def test_a_page_or_a_stream_is_shown_and_not_asked_for_again(
+    server: Any, kind: str, body: bytes, says: str
+) -> None:
+    server.acts = [server.fail(200, body, Content_Type=kind)]
+    with chat_with(server) as chat, pytest.raises(EndpointError, match=says):
+        chat.complete(HELLO)
+    assert len(server.requests) == 1
+
+
+def test_fields_can_be_renamed_and_left_out(server: Any) -> None:
+    extra = {"temperature": None, "top_p": None, "reasoning_effort": "low"}
+    with chat_with(server, limit_name="max_completion_tokens", extra=extra) as chat:
+        chat.complete(HELLO, options=Options(max_tokens=9))
+    assert set(server.requests[0]) == {"model", "messages", "max_completion_tokens", "reasoning_effort"}
+
+
+def test_half_a_surrogate_pair_can_be_asked(server: Any) -> None:
+    server.reply = lambda request: "ok"
+    with chat_with(server) as chat:
+        assert chat.complete([Message("user", "half \ud800")]).text == "ok"
+
+
+@pytest.mark.parametrize(
+    "value", ["Fri, 31 Dec 9999 23:59:59 -9959", "Mon, 99 Foo 20206 99:99:99 GMT", "1e999", "9" * 400]
+)
+def test_a_retry_after_beyond_the_calendar_is_no_traceback(server: Any, value: str) -> None:
+    server.acts = [server.fail(429, Retry_After=value)]
+    with chat_with(server) as chat, contextlib.suppress(EndpointError):  # told when to come back, or none
+        assert chat.complete(HELLO).text == "hello"
+
+
+# --- secrets
+
+KEY = "sk-0123456789/abcdefghij+KLMNOPQRST"
+ECHOES = {
+    "error": lambda s: s.fail(400, json.dumps({"error": {"message": f"bad {KEY}"}}).encode()),
+    "at the cut": lambda s: s.fail(400, json.dumps({"error": {"message": "x" * 285 + KEY}}).encode()),
+    "cut by the server": lambda s: s.fail(400, ("x" * 200 + KEY[:-3]).encode()),
+    "busy": lambda s: s.fail(500, f"Authorization: Bearer {KEY}".encode()),
+    "denied": lambda s: s.fail(401, f"<p>{KEY}</p>".encode()),
+    "object": lambda s: s.fail(400, json.dumps({"error": {"message": {"key": KEY}}}).encode()),
+    "refusal": lambda s: s.say(None, refusal=f"I will not use {KEY}"),
+    "finish": lambda s: s.say(None, finish=KEY),
+    "no choice": lambda s: s.fail(
+        200, json.dumps({"key": KEY, "b": base64.b64encode(KEY.encode()).decode()}).encode()
+    ),
+    "no json": lambda s: s.fail(200, f"key {KEY} unknown".encode()),
+    "page": lambda s: s.fail(200, f"<b>{KEY}".encode(), Content_Type="text/html"),
+    "password": lambda s: s.fail(500, b"hunter%4022 or hunter@22 or YW5uOmh1bnRlckAyMg=="),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_no_secret_that_a_server_repeats_is_shown(server: Any, name: str) -> None:
+    server.acts = [ECHOES[name](server)]
+    url = server.url.replace("//", "//ann:hunter%4022@")
+    with (
+        HttpChat(url, "m", key=KEY, retries=0, timeout=5.0) as chat,
+        pytest.raises((EndpointError, ReplyError)) as caught,
+    ):
+        chat.complete(HELLO)
+    assert "***" in str(caught.value)
+    for secret in (KEY[:12], KEY[-8:], base64.b64encode(KEY.encode()).decode(), "hunter", "YW5uOmh1"):
+        assert secret not in str(caught.value)
+
+
+def test_an_address_with_a_password_asks_with_it_and_logs_none(
+    server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(0)
+    extra = {"api_key": "word-of-the-extra-field"}
+    server.acts = [server.fail(400, b"word-of-the-extra-field")]
+    with HttpChat(server.url.replace("//", "//ann:hunter%4022@"), "m", extra=extra) as chat:
+        with pytest.raises(ReplyError, match=r"400: \*\*\*"):
+            chat.complete(HELLO)
+        assert chat.complete(HELLO).text == "hello"
+    assert server.headers[1]["authorization"] == "Basic YW5uOmh1bnRlckAyMg=="
+    assert server.requests[1]["api_key"] == "word-of-the-extra-field"
+    assert "hunter" not in caplog.text
+    assert "YW5uOmh1" not in caplog.text
+
+
+def test_a_key_that_a_server_puts_into_its_text_is_kept_nowhere(server: Any) -> None:
+    server.acts = [server.say(f"invalid key {KEY}")]
+    with chat_with(server, key=KEY) as chat:
+        assert chat.complete(HELLO).text == "invalid key ***"
+
+
+def test_a_key_read_from_a_file_loses_its_line_end(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", f"{KEY}\r\n")
+    with connect(Endpoint(url=server.url, model="m", key_variable="A_KEY")) as chat:
+        chat.complete(HELLO)
+    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-01234\r56789", "sk-01234\n56789", "sk-01234 56789", "sk-01234é56789", "sk-\x00"]
+)
+def test_a_key_that_no_header_carries_is_refused_and_not_shown(
+    server: Any, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "\x00" not in key:
+        monkeypatch.setenv("A_KEY", key)
+        with pytest.raises(EndpointError, match="A_KEY holds a key with a line break") as caught:
+            connect(Endpoint(url=server.url, model="m", key_variable="A_KEY"))
+        assert "01234" not in str(caught.value)
+    with pytest.raises(EndpointError, match="set it again") as caught:
+        HttpChat(server.url, "m", key=key)
+    assert "sk-" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["ann:hunter22@host/v1", "ftp://ann:hunter22@h/v1", "http://ann:hun/ter22@h:x/v1"]
+)
+def test_a_bad_address_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(EndpointError, match="is no address") as caught:
+        HttpChat(url, "m")
+    assert "hun" not in str(caught.value)
+
+
+def test_identity_holds_no_secret() -> None:
+    extra = {"api_key": "abc", "user": "me", "proxy": {"url": "http://ann:word@host"}}
+    with HttpChat("http://ann:word@127.0.0.1:9/v1", "m", key=KEY, extra=extra) as chat:
+        assert chat.identity == {
+            "model": "m",
+            "extra": {"api_key": "***", "user": "me", "proxy": {"url": "http://host"}},
+        }

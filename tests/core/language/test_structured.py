@@ -138,3 +138,11 @@ def test_a_thought_that_never_ends_answers_nothing_and_a_string_is_no_thought() 
     text = '{"reason": "it says </think> here", "score": 4}'
     assert parse_json(text, {"type": "object"})["score"] == 4
     assert parse_json(f"```json\n[{text}]\n```", {"type": "array"})[0]["score"] == 4
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_a_number_without_end_is_no_answer(number: str) -> None:
+    schema = {"type": "object", "properties": {"score": {"type": "number"}}, "required": ["score"]}
+    with pytest.raises(StructureError):
+        parse_json(f'{{"score": {number}}}', schema)
+    assert parse_json(f'{{"score": {number}}} or rather {{"score": 1e3}}', schema) == {"score": 1000.0}

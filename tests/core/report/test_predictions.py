@@ -48,8 +48,10 @@ def test_scores_are_as_short_as_their_digits(tmp_path: Path) -> None:
         ({"id": "a", "answers": ["x", 3]}, "3 is no text"),
         ({"id": "a"}, "a: a prediction has either answers or scores"),
         ({"id": "a", "answers": ["x"], "scores": [1]}, "either answers or scores"),
-        ({"id": "a", "answers": ["x", "y"], "orders": [[0, 1]]}, "a: 2 answers with 1 orders and 0 errors"),
-        ({"id": "a", "answers": ["x"], "errors": ["", ""]}, "a: 1 answers with 0 orders and 2 errors"),
+        ({"id": "a", "answers": ["x", "y"], "orders": [[0, 1]]}, "a: 2 answers with 1 orders, 0 errors"),
+        ({"id": "a", "answers": ["x"], "cut": [1]}, r"cut \(1,\)"),
+        ({"id": "a", "answers": ["x"], "orders": [[-1]]}, "-1 is no place"),
+        ({"id": "a", "answers": ["x"], "errors": ["", ""]}, "a: 1 answers with 0 orders, 2 errors"),
     ],
 )
 def test_what_is_no_prediction_is_named_with_its_line(tmp_path: Path, line: object, message: str) -> None:

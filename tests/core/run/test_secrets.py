@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from core.run.secrets import HIDDEN, redact, redact_fields, secrets_of
+from core.run.secrets import HIDDEN, redact, redact_fields, secret_values, secrets_of
 
 KEY = "sk-a/b+c=0123456789'\"\\z"
 
@@ -104,3 +104,4 @@ def test_fields_are_hidden_by_name() -> None:
         "url": "http://host",
         "list": ["http://host", None],
     }
+    assert secret_values(given) == ("x", "x", "x")

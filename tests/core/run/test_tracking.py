@@ -279,6 +279,23 @@ def test_server_dead_from_the_start_then_sent_to_the_local_file(
 
 
 @pytest.mark.usefixtures("on")
+def test_no_password_is_said_or_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = "http://ann:hunter22@127.0.0.1:9"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    params = {"endpoint.url": address, "endpoint.extra.api_key": "hunter22", "long": "x" * 5990 + address}
+    tracker = open_run(root=tmp_path, experiment="x", name="y", params=params, system_every=0)
+    tracker.set_tags({"from": address})
+    tracker.end(timeout=5)
+    resend(tmp_path)
+    said = capsys.readouterr().err
+    assert "127.0.0.1:9" in said
+    assert "hunter" not in said
+    assert "hunter" not in (tmp_path / "mlflow-pending.jsonl").read_text()
+
+
+@pytest.mark.usefixtures("on")
 def test_two_processes_share_a_new_sqlite_file(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from core.run.tracking import open_run\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.language.client import Message, Options, Reply
+from core.language.client import Message, Options, Reply, ReplyError
 from core.language.http import Endpoint
 from projects.gama import judge as stage
 from projects.gama.judge import Config, judged
@@ -62,6 +62,35 @@ def test_without_an_endpoint_nothing_is_rated(context: Any) -> None:
     assert [path.name for path in folder.iterdir()] == ["not_run.txt"]
     assert "no language model is configured" in (folder / "not_run.txt").read_text()
     assert list(judged_cells(context, ScoreConfig(rows={"reasoning": {"gama_it": "gama_it"}}))) == []
+
+
+def test_refusals_cut_answers_and_thoughts_are_counted_and_named(
+    context: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Thinking(Judge):
+        def complete(self, messages: Sequence[Message], *, options: Options | None = None) -> Reply:
+            assert options is not None
+            assert options.max_tokens == 77
+            shown = str(messages[1].content)
+            if '"street"' in shown:
+                raise ReplyError("the server answered 400: too long")
+            if '"broken"' in shown:
+                return Reply(text='I think {"clarity": 1', finish="length")
+            said = super().complete(messages, options=options)
+            return Reply(text=f'<think>{{"clarity": 2}}?</think>{said.text}')
+
+    @contextlib.contextmanager
+    def connect(endpoint: Endpoint) -> Iterator[Judge]:
+        yield Thinking()
+
+    monkeypatch.setattr(stage, "connect", connect)
+    endpoint = Endpoint(url="http://127.0.0.1:1/v1", model="judge")
+    judged(Config(rows=("gama_it",), endpoint=endpoint, max_tokens=77), context=context)
+    said = capsys.readouterr().out
+    assert "n = 1, without verdict 2" in said
+    assert "cut=2, thinking=1" in said  # asked twice
+    assert "gama_it: 1 without verdict: refused: the server answered 400: too long" in said
+    assert "gama_it: 1 without verdict: unusable: cut off at 77 tokens" in said
 
 
 def test_verdicts_become_cells_and_missing_ones_stay_missing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -218,6 +219,31 @@ def test_missing_and_empty_inputs(tmp_path: Path) -> None:
         read_exemplars(PROMPTS / "exemplars.jsonl", at_least=1000)
 
 
+@pytest.mark.parametrize(
+    ("caption", "detail"),
+    [(ReplyError("400"), "refused: 400"), ("", "empty"), ("<think>A siren, a dog", "empty")],
+)
+def test_why_there_is_no_description_is_named(
+    item: Item, materials: Materials, caption: str | Exception, detail: str
+) -> None:
+    written = write_pairs(Model(caption=caption), item, config=Config(), materials=materials)
+    assert [drop["detail"] for drop in written.dropped] == [detail]
+
+
+def test_thoughts_are_no_description(item: Item, materials: Materials) -> None:
+    model = Model(json.dumps(GOOD), caption="<think>A dog? A cat.</think>\nA siren passes.")
+    written = write_pairs(model, item, config=Config(), materials=materials)
+    assert written.caption == "A siren passes."
+    assert "A cat" not in model.asked[1]
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"audio_id": "a", "experts": {}, "events": [1e999]}'])
+def test_hostile_inputs_are_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "in.jsonl").write_text(line + "\n")
+    with pytest.raises(SynthesisError, match="line 1"):
+        read_items(tmp_path / "in.jsonl")
+
+
 class Server:
     """Answers by the kind of request; can be told to break down or to hang."""
 
@@ -301,6 +327,29 @@ def test_stage_writes_the_official_schemas(tmp_path: Path, server: Server) -> No
     assert record["counts"] == {"audios": 3, "audios_used": 3, "pairs": 9, "dropped": 0}
     assert set(record["prompts"]) == {"caption", "synthesize"}
     assert not (out / "not_run.txt").exists()
+
+
+def test_an_endpoint_that_refuses_everything_is_an_error_and_no_empty_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refusing:
+        identity: dict[str, Any] = {"model": "m"}  # noqa: RUF012
+
+        def complete(self, messages: Sequence[Message], *, options: Options | None = None) -> Reply:
+            raise ReplyError("the server answered 400: use max_completion_tokens")
+
+    @contextlib.contextmanager
+    def connect(endpoint: Endpoint) -> Iterator[Any]:
+        yield Refusing()
+
+    monkeypatch.setattr(stage, "connect", connect)
+    endpoint = Endpoint(url="http://127.0.0.1:1/v1", model="m")
+    config = Config(endpoint=endpoint, inputs=write_inputs(tmp_path, 3))
+    with pytest.raises(
+        SynthesisError, match=r"none of 3 audios; the first: refused: .*max_completion_tokens"
+    ):
+        stage.synthesize(config, context=context_in(tmp_path))
+    assert not list(tmp_path.rglob("instructions.json"))
 
 
 def test_stage_goes_on_where_the_endpoint_broke_down(tmp_path: Path, server: Server) -> None:

@@ -237,6 +237,24 @@ def test_a_model_that_hears_is_asked_by_domain(tmp_path: Path, capsys: pytest.Ca
     assert "order" in sound
 
 
+def test_thoughts_are_no_description_and_none_at_all_is_an_error(tmp_path: Path) -> None:
+    folder = write_exam(tmp_path, [row(0, "music", tone(300)), row(1, "sound", tone(301))])
+    items, config = read_items(folder, "test-mini"), Config(level="strong")
+
+    class Saying(FakeChat):
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+        def complete(self, messages: Sequence[Message], *, options: Options | None = None) -> Reply:
+            return Reply(text=self.text, finish="length")
+
+    said = ask(Saying("<think>A drum?</think> A flute."), items, config=config)
+    assert said == {"item-0": "A flute.", "item-1": "A flute."}
+    with pytest.raises(DescribeError, match="none of 2 items is described; the last: cut off at 256 tokens"):
+        ask(Saying("<think>A drum"), items, config=config)
+
+
 def test_tags_by_threshold_and_limit() -> None:
     found = notice(
         Hearer(tagger(LOGITS), None, NAMES),  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -188,6 +189,7 @@ class Server:
         self.requests: list[Any] = []
         self.refused = "\0"
         self.broken_after = 10**6
+        self.fixed: tuple[int, bytes] | None = None  # the same answer to everything
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -203,6 +205,8 @@ class Server:
                 status = (
                     400 if outer.refused in text else 401 if len(outer.requests) > outer.broken_after else 200
                 )
+                if outer.fixed is not None:
+                    status, body = outer.fixed[0], outer.fixed[1].decode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -388,3 +392,149 @@ def test_a_limit_is_spread_evenly(tmp_path: Path) -> None:
     items = exam(tmp_path)
     assert [items.index(item) for item in some_of(items, 5)] == [0, 2, 4, 7, 9]
     assert some_of(items, None) == some_of(items, 100) == items
+
+
+# --- files that are not the command's own
+
+
+def test_nothing_that_the_command_reads_or_did_not_write_is_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = official(tmp_path)
+    sound = next(tmp_path.glob("test-mini-audios/*.wav"))
+    (tmp_path / "mine.json").write_text('{"n": 3}')
+    (tmp_path / "link.jsonl").symlink_to(data)
+    (tmp_path / "hard.json").hardlink_to(data)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    before = {path: path.read_bytes() for path in (data, sound, tmp_path / "mine.json")}
+    free = tmp_path / "free.jsonl"
+    for name in (data, sound, "mine.json", "link.jsonl", "hard.json", "folder", "pipe"):
+        path = tmp_path / name
+        assert command("--data", data, "--out", path, "--control", "first") == 2
+        assert "choose another" in (said := capsys.readouterr().err) or "choose the path" in said
+        assert command("--data", data, "--out", free, "--scores", path, "--control", "first") == 2
+        assert not free.exists()  # said before anything is asked
+    assert command("--data", data, "--out", free, "--scores", free, "--control", "first") == 2
+    assert {path: path.read_bytes() for path in before} == before
+    assert command("--data", data, "--out", free, "--control", "first") == 0
+    kept = free.read_bytes()
+    assert command("--data", data, "--out", free, "--scores", free, "--score-only") == 2
+    assert free.read_bytes() == kept
+
+
+def test_its_own_files_are_written_again(tmp_path: Path) -> None:
+    data, out, scores = official(tmp_path), tmp_path / "out.jsonl", tmp_path / "scores.json"
+    for control in ("first", "longest"):
+        assert command("--data", data, "--out", out, "--scores", scores, "--control", control) == 0
+    assert json.loads(scores.read_text())["n"] == N
+
+
+# --- endpoints that fail
+
+
+def says(content: Any, finish: str = "stop", **more: Any) -> bytes:
+    message = {"content": content, **more}
+    return json.dumps({"choices": [{"message": message, "finish_reason": finish}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (
+            400,
+            b'{"error": {"message": "use max_completion_tokens instead"}}',
+            "--limit-name max_completion_tokens",
+        ),
+        (200, says("", reasoning_content="It is red."), "10 characters of reasoning in reasoning_content"),
+        (200, says(None), "gave no text"),
+    ],
+)
+def test_an_endpoint_without_any_answer_is_an_error_and_no_score(
+    tmp_path: Path,
+    server: Server,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    body: bytes,
+    reason: str,
+) -> None:
+    data, out = official(tmp_path), tmp_path / "out.jsonl"
+    arguments: tuple[object, ...] = (
+        "--data",
+        data,
+        "--out",
+        out,
+        "--endpoint",
+        server.url,
+        "--model-name",
+        "m",
+    )
+    server.fixed = (status, body)
+    assert command(*arguments) == 2
+    told = capsys.readouterr()
+    assert reason in told.err
+    assert "accuracy" not in told.out
+    assert command(*arguments, "--allow-failures") == 0
+    assert "failed 12 times: the" in capsys.readouterr().out
+    server.fixed = None
+    assert command(*arguments) == 0  # failures throughout are asked for again
+    assert "0 failed" in capsys.readouterr().out
+
+
+def test_cut_answers_are_counted_also_when_nothing_is_asked(
+    tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = official(tmp_path), tmp_path / "out.jsonl"
+    arguments: tuple[object, ...] = (
+        "--data",
+        data,
+        "--out",
+        out,
+        "--endpoint",
+        server.url,
+        "--model-name",
+        "m",
+    )
+    server.fixed = (200, says("I hear first", "length"))
+    for more in (arguments, arguments, ("--data", data, "--out", out, "--score-only")):
+        assert command(*more) == 0
+        assert "12 items have an output that was cut off at --max-new-tokens" in capsys.readouterr().out
+
+
+def test_fields_of_the_request_can_be_set(tmp_path: Path, server: Server) -> None:
+    data = official(tmp_path)
+    extra = '{"temperature": null, "reasoning_effort": "low"}'
+    arguments: tuple[object, ...] = (
+        "--data",
+        data,
+        "--endpoint",
+        server.url,
+        "--model-name",
+        "m",
+        "--limit",
+        1,
+    )
+    arguments += ("--limit-name", "max_completion_tokens", "--extra", extra, "--max-new-tokens", 9)
+    assert command(*arguments, "--out", tmp_path / "out.jsonl") == 0
+    request = server.requests[0]
+    assert (request["max_completion_tokens"], request["reasoning_effort"]) == (9, "low")
+    assert not {"max_tokens", "temperature"} & set(request)
+    with pytest.raises(SystemExit):
+        command(*arguments, "--out", tmp_path / "out.jsonl", "--extra", "[1]")
+
+
+def test_damaged_audio_is_sent_to_no_endpoint(
+    tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = official(tmp_path)
+    sounds = sorted(tmp_path.glob("test-mini-audios/*.wav"))
+    sounds[0].write_bytes(sounds[0].read_bytes()[:-900])
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.full(4000, np.nan), 16000, format="WAV", subtype="FLOAT")
+    sounds[1].write_bytes(buffer.getvalue())
+    arguments: tuple[object, ...] = ("--data", data, "--endpoint", server.url, "--model-name", "m")
+    assert command(*arguments, "--out", tmp_path / "out.jsonl") == 0
+    said = capsys.readouterr().out
+    assert "2 failed" in said
+    assert "NaN" in said
+    assert len(server.requests) == N - 2

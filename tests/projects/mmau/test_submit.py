@@ -159,6 +159,18 @@ def test_nothing_that_is_read_is_overwritten(desk: Desk) -> None:
     assert desk.questions.read_bytes() == content
 
 
+def test_only_its_own_file_is_written_again(desk: Desk, tmp_path: Path) -> None:
+    out = tmp_path / "again.json"
+    for _ in range(2):
+        submit(desk.predictions, desk.questions, out, items=3)
+    other = tmp_path / "other.json"
+    for content in (b"[]", b'[{"id": 1}]', b"RIFF"):
+        other.write_bytes(content)
+        with pytest.raises(SubmissionError, match="is not an answer file that this command wrote"):
+            submit(desk.predictions, desk.questions, other, items=3)
+        assert other.read_bytes() == content
+
+
 def test_the_server_goes_by_position(desk: Desk) -> None:
     mini = [item(n, split="test-mini") for n in range(3)]
     answers = [
