@@ -19,7 +19,6 @@ from core.report.predictions import Prediction, short, write_predictions
 from core.report.scoring import read_lines
 from core.run.stage import Context, progress
 from projects.gama.features import dataset_batches
-from projects.gama.gold import dataset_of
 
 DIGITS = 3  # of a score; what ties then loses
 
@@ -47,7 +46,8 @@ def contrast(config: Config, *, context: Context) -> None:
     for name in config.sets:
         if not (gold / f"{name}.jsonl").is_file():
             continue  # a set that this profile has not got
-        dataset = dataset_of(name)
+        asked = read_lines(gold / f"{name}.jsonl", writer="stage gold")
+        dataset = asked[0]["audio"].partition(":")[0]
         if dataset not in heard:
             ids: list[str] = []
             parts: list[torch.Tensor] = []
@@ -63,7 +63,7 @@ def contrast(config: Config, *, context: Context) -> None:
         ids, audio = heard[dataset]
         scores = np.einsum("snd,scd->nsc", audio, text)
         place = {id: number for number, id in enumerate(ids)}
-        wanted = [line["id"] for line in read_lines(gold / f"{name}.jsonl", writer="stage gold")]
+        wanted = [line["id"] for line in asked]
         write_predictions(
             context.path("predictions", str(context.variant), "own", f"{name}.jsonl"),
             [Prediction(id=id, scores=tuple(short(scores[place[id]], DIGITS))) for id in wanted],

@@ -251,7 +251,9 @@ def test_a_clap_scores_every_class(heard: Path, at: At, shape: Shape, tokenizer:
     gold = context.path("predictions", "gold")
     gold.mkdir(parents=True, exist_ok=True)
     order = [2, 0, 3, 1]
-    (gold / "esc50.jsonl").write_text("".join(json.dumps({"id": f"test{i}"}) + "\n" for i in order))
+    (gold / "esc50.jsonl").write_text(
+        "".join(json.dumps({"id": f"test{i}", "audio": f"esc50:test{i}"}) + "\n" for i in order)
+    )
     (gold / "esc50.classes.json").write_text(json.dumps(LABELS))
     contrast(
         ContrastConfig(variant="compa_clap", sets=("esc50", "gtzan"), seeds=(0, 1), batch_size=3),
