@@ -40,32 +40,82 @@ def run(folder: Path, *command: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+BOTH = ["predict@guess", "predict@zero_crossings"]
+EDITS = (  # file, old, new, the stages that become stale
+    ("projects/demo/predict.py", "DATA_SEED = 1", "DATA_SEED = 2", BOTH),
+    ("projects/demo/predict.py", "DATA_SEED = 1  #", "DATA_SEED = 1  # one more word:", []),
+    ("projects/demo/predict.py", "Answer which of two tones is higher.", "Say which tone is higher.", []),
+    ("projects/demo/predict.py", "    pairs = make_pairs(", "    drawn = pairs = make_pairs(", BOTH),
+    ("projects/demo/score.py", 'DATASET = "tone_pairs"', 'DATASET = "tones"', ["score"]),
+    ("projects/demo/conf/mini.yaml", "items: 200", "items: 100", BOTH),
+    ("projects/demo/rows.yaml", "{method: zero_crossings}", "{method: zero_crossings, items: 99}", BOTH[1:]),
+    (
+        "core/report/cells.py",
+        "from __future__ import annotations",
+        "from __future__ import annotations\nX = 1",
+        ["score", "projects/demo"],
+    ),
+    (
+        "core/report/cells.py",
+        "from __future__ import annotations",
+        "# a comment\nfrom __future__ import annotations",
+        [],
+    ),
+    (
+        "core/run/tracking.py",
+        "from __future__ import annotations",
+        "from __future__ import annotations\nX = 1",
+        [],
+    ),
+    (
+        "core/run/stage.py",
+        "from __future__ import annotations",
+        "from __future__ import annotations\nX = 1",
+        [*BOTH, "score"],
+    ),
+    (
+        "core/train/loop.py",
+        "from __future__ import annotations",
+        "from __future__ import annotations\nX = 1",
+        [],
+    ),
+)
+
+
 def test_new_paper_runs_and_keeps_the_contracts(copy: Path) -> None:
     run(copy, sys.executable, "template/new.py", "demo")
     files = [path for path in (copy / "projects" / "demo").rglob("*") if path.is_file()]
     assert [path for path in files if "paper_name" in path.read_text()] == []
     pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    said = run(
-        copy, *pytest_, "tests/contracts/test_papers.py", "tests/contracts/test_repository.py", "-k", "demo"
-    )
+    contracts = [f"tests/contracts/test_{name}.py" for name in ("papers", "repository", "code")]
+    said = run(copy, *pytest_, *contracts, "-k", "demo")
     assert int(re.findall(r"(\d+) passed", said)[0]) >= 15
     run(copy, *pytest_, "tests/projects/demo")
-    run(copy, sys.executable, "-m", "core.dvc_deps", "dvc.yaml", "projects/demo/dvc.yaml")
 
     dvc = (sys.executable, "-m", "dvc", "repro", "projects/demo")
-    assert run(copy, *dvc).count("Running stage") == 4
+    assert run(copy, *dvc).count("Running stage") == 5
     table = (copy / "paper_tables" / "demo" / "pitch.md").read_text()
     assert "Counting zero crossings" in table
     assert "holds" in (copy / "paper_tables" / "demo" / "claims.md").read_text()
     assert "Running stage" not in run(copy, *dvc, "--allow-missing", "--dry")
 
-    # One changed parameter makes the stage stale that reads it, and no other.
-    conf = copy / "projects" / "demo" / "conf" / "mini.yaml"
-    conf.write_text(
-        conf.read_text().replace("  zero_crossings:\n", "  zero_crossings:\n    noise_db: 0.0\n", 1)
-    )
-    stale = re.findall(r"Running stage '([^']*)'", run(copy, *dvc, "--dry"))
-    assert [stage.rpartition(":")[2] for stage in stale] == ["predict@zero_crossings"]
+    # What changes makes stale what it can move, and nothing else.
+    def stale() -> list[str]:
+        run(copy, sys.executable, "-m", "dvc", "repro", "-s", "projects/demo/dvc.yaml:code")
+        found = re.findall(r"Running stage '([^']*)'", run(copy, *dvc, "--dry"))
+        return [stage.rpartition(":")[2] for stage in found]
+
+    def edit(file: str, old: str, new: str) -> None:
+        path = copy / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text, (file, old)
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    for file, old, new, wanted in EDITS:
+        edit(file, old, new)
+        assert stale() == wanted, (file, new)
+        edit(file, new, old)
+        assert stale() == [], f"{file} is as it was"
 
     again = run(copy, sys.executable, "template/new.py", "demo", code=2)
     assert "projects/demo exists already" in again

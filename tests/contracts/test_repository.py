@@ -1,4 +1,4 @@
-"""Rules that hold for the whole repository: imports, code deps of DVC stages, docstring-only packages."""
+"""Rules that hold for the whole repository: imports, docstring-only packages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from core import dvc_deps
+from core.run.pipeline import dvc_files
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("core", "projects", "shared_data")
-DVC_FILES = dvc_deps.dvc_files(ROOT)
+DVC_FILES = dvc_files(ROOT)
 INITS = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("__init__.py"))
 
 
@@ -80,12 +80,6 @@ def test_every_folder_with_code_is_a_package(package: str) -> None:
     folders = {path.parent for path in (ROOT / package).rglob("*.py") if "raw" not in path.parts}
     assert folders
     assert [name(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
-
-
-@pytest.mark.parametrize("path", DVC_FILES, ids=name)
-def test_code_deps_equal_the_import_closure(path: Path) -> None:
-    report = dvc_deps.report(dvc_deps.compare(path, root=ROOT), root=ROOT)
-    assert report == [], "write them with: python -m core.dvc_deps --write"
 
 
 @pytest.mark.parametrize("path", DVC_FILES, ids=name)

@@ -53,11 +53,9 @@ def bank() -> Bank:
 
 
 @pytest.fixture
-def root(tmp_path: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with a bank. The code that resumes depend on is in another, so it does not count here."""
+def root(tmp_path: Path, bank: Bank) -> Path:
+    """A repository with a bank."""
     write_bank(bank, tmp_path / "shared_data" / "bank" / "mini")
-    for module in (tagger, listener):
-        monkeypatch.setattr(module, "imported_files", lambda file: [])
     return tmp_path
 
 

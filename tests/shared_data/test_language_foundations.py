@@ -60,10 +60,8 @@ def banked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def root(banked: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with a bank. The code that resumes depend on is in another, so it does not count here."""
-    for module, _, _ in STAGES.values():
-        monkeypatch.setattr(module, "imported_files", lambda file: [])
+def root(banked: Path) -> Path:
+    """A repository with a bank."""
     return banked
 
 

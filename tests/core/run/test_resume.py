@@ -12,68 +12,64 @@ from pathlib import Path
 
 import pytest
 
-from core.run import resume
+from core.run import resume, tracking
 from core.run.files import InUseError
-from core.run.resume import NotReadyError, close_folder, fingerprint, imported_files, open_folder
+from core.run.resume import (
+    NotReadyError,
+    close_folder,
+    content_hash,
+    declared_inputs,
+    open_folder,
+    run_identity,
+)
+from core.run.stage import Context
 from core.train.checkpoints import commit_checkpoint, draft_path
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    for name, text in {"core/a.py": "A = 1", "core/deep/b.py": "B = 2", "core/notes.md": "x"}.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    (tmp_path / "bank.json").write_text("{}")
-    (tmp_path / "weights").write_bytes(b"\x00\x01")
-    return tmp_path
-
-
-def identity(root: Path, *, inputs: tuple[str, ...] = ("bank.json",), **config: object) -> str:
-    return fingerprint(
-        root,
-        config={"steps": 3, **config},
-        inputs=[root / name for name in inputs],
-        code=[*root.glob("core/**/*.py"), *root.glob("projects/**/*.py")],
+def context_at(root: Path, *, variant: str = "gama") -> Context:
+    return Context(
+        paper="gama",
+        stage="train",
+        variant=variant,
+        profile="mini",
+        root=root,
+        tracker=tracking.off(),
+        seed=0,
     )
 
 
-def test_fingerprint_is_of_configuration_inputs_and_code(repository: Path) -> None:
-    first = identity(repository)
-    assert identity(repository) == first
-    (repository / "core" / "notes.md").write_text("no code")
-    assert identity(repository) == first
-    assert identity(repository, steps=4) != first
-    assert identity(repository, options={"rate": (1, 2)}) != first
-    assert identity(repository, inputs=("bank.json", "weights")) != first
+def test_identity_is_of_configuration_and_of_the_inputs_that_the_stage_declares(tmp_path: Path) -> None:
+    first = run_identity(context_at(tmp_path), config={"steps": 3})
+    assert run_identity(context_at(tmp_path), config={"steps": 3}) == first
+    assert run_identity(context_at(tmp_path), config={"steps": 4}) != first
+    (tmp_path / "notes.md").write_text("not declared")
+    assert run_identity(context_at(tmp_path), config={"steps": 3}) == first
+    inputs = declared_inputs(context_at(tmp_path))
     seen = {first}
-    for name, text in {
-        "bank.json": "{ }",
-        "core/a.py": "A = 2",
-        "core/deep/b.py": "B = 3",
-        "core/c.py": "",
-        "projects/d.py": "",
-    }.items():
-        path = repository / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        seen.add(identity(repository))
-    (repository / "core" / "c.py").rename(repository / "core" / "renamed.py")
-    seen.add(identity(repository))
-    assert len(seen) == 7
+    for name in inputs:
+        file = tmp_path / name / "part"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+        seen.add(run_identity(context_at(tmp_path), config={"steps": 3}))
+    assert len(seen) == len(inputs) + 1 > 2
 
 
-def test_fingerprint_does_not_depend_on_where_the_repository_lies(repository: Path, tmp_path: Path) -> None:
-    first = identity(repository)
-    elsewhere = tmp_path.parent / f"{tmp_path.name}-moved"
-    repository.rename(elsewhere)
-    assert identity(elsewhere) == first
+def test_a_variant_that_no_pipeline_names_reads_what_any_other_reads(tmp_path: Path) -> None:
+    known = set(declared_inputs(context_at(tmp_path)))
+    assert known <= set(declared_inputs(context_at(tmp_path, variant="mine")))
 
 
-def test_imported_files_are_the_import_closure() -> None:
-    root = Path(__file__).parents[3]
-    names = [path.relative_to(root).as_posix() for path in imported_files(str(root / "core/report/cells.py"))]
-    assert names == ["core/report/cells.py", "core/run/files.py"]
+def test_content_is_hashed_as_dvc_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dvc.repo import Repo
+
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "one").write_bytes(b"1")
+    (tmp_path / "data" / "deep" / "two").write_bytes(b"2")
+    monkeypatch.chdir(tmp_path)
+    repo = Repo.init(no_scm=True)
+    (stage,) = repo.add("data")
+    assert content_hash(tmp_path, "data") == stage.outs[0].hash_info.value
+    assert content_hash(tmp_path, "gone") == ""
 
 
 def checkpoint(folder: Path, step: int) -> Path:

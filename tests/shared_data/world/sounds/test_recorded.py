@@ -18,8 +18,8 @@ import pytest
 import soundfile
 
 from core.scenes.bank import SilentClipError
+from core.scenes.unpacking import ArchiveError
 from shared_data.world.sounds import archives, recorded
-from shared_data.world.sounds.archives import ArchiveError
 from shared_data.world.sounds.recorded import ChecksumError, PackageMissingError, RecordedError
 
 RATE = 8000
@@ -197,66 +197,20 @@ def test_load_makes_clips_of_testable_classes(world) -> None:
     assert len(one.clips) == 6
 
 
-def test_the_python_and_the_dpkg_way_agree(tmp_path, monkeypatch) -> None:
-    expected = {**PACKED}
-    for compression in ("gz", "xz", "zst"):
-        file = tmp_path / f"tiny-{compression}.deb"
-        file.write_bytes(deb(PACKED, compression=compression))
-        with monkeypatch.context() as patch:
-            patch.setattr(shutil, "which", lambda name: None)
-            archives.unpack_deb(file, tmp_path / compression)
-        for name, data in expected.items():
-            assert (tmp_path / compression / name).read_bytes() == data
-    if shutil.which("dpkg-deb"):
-        archives.unpack_deb(tmp_path / "tiny-xz.deb", tmp_path / "dpkg")
-        for name, data in expected.items():
+@pytest.mark.parametrize("compression", ["gz", "xz", "zst"])
+def test_a_package_unpacks_as_with_dpkg(tmp_path, compression) -> None:
+    file = tmp_path / "tiny.deb"
+    file.write_bytes(deb(PACKED, compression=compression))
+    archives.unpack_deb(file, tmp_path / "ours")
+    for name, data in PACKED.items():
+        assert (tmp_path / "ours" / name).read_bytes() == data
+    if tool := shutil.which("dpkg-deb"):
+        subprocess.run([tool, "-x", file, tmp_path / "dpkg"], check=True)
+        for name, data in PACKED.items():
             assert (tmp_path / "dpkg" / name).read_bytes() == data
 
 
-def packed_tar(*entries: tarfile.TarInfo) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for entry in entries:
-            archive.addfile(entry, io.BytesIO(b"x" * entry.size))
-    return ar({"debian-binary": b"2.0\n", "control.tar.gz": b"", "data.tar.gz": buffer.getvalue()})
-
-
-def entry(name: str, *, size: int = 0, kind: bytes = tarfile.REGTYPE, to: str = "") -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.size, info.type, info.linkname = size, kind, to
-    return info
-
-
-def test_links_in_a_package_without_dpkg(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    file = tmp_path / "links.deb"
-    file.write_bytes(
-        packed_tar(
-            entry("./a", kind=tarfile.DIRTYPE),
-            entry("./a/one.wav", size=3),
-            entry("./a/two.wav", kind=tarfile.SYMTYPE, to="one.wav"),
-            entry("./three.wav", kind=tarfile.LNKTYPE, to="./a/one.wav"),
-            entry("./gone.wav", kind=tarfile.SYMTYPE, to="/etc/passwd"),
-        )
-    )
-    archives.unpack_deb(file, tmp_path / "out")
-    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.wav")}
-    assert found == {"a/one.wav", "a/two.wav", "three.wav"}
-    assert all((tmp_path / "out" / name).read_bytes() == b"xxx" for name in found)
-
-
-@pytest.mark.parametrize("name", ["../out.wav", "/tmp/out.wav", "./a/../../out.wav"])
-def test_a_package_that_writes_elsewhere_is_refused_without_dpkg(tmp_path, monkeypatch, name) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
-    file = tmp_path / "evil.deb"
-    file.write_bytes(packed_tar(entry(name, size=3)))
-    with pytest.raises(ArchiveError, match="would be written outside"):
-        archives.unpack_deb(file, tmp_path / "in" / "out")
-    assert not list(tmp_path.rglob("out.wav"))
-
-
-def test_damaged_compressed_data_are_refused_without_dpkg(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+def test_damaged_compressed_data_are_refused(tmp_path) -> None:
     for compression in ("gz", "xz"):
         data = bytearray(deb(PACKED, compression=compression))
         at = data.index(b"data.tar") + 300
@@ -267,14 +221,9 @@ def test_damaged_compressed_data_are_refused_without_dpkg(tmp_path, monkeypatch)
             archives.unpack_deb(file, tmp_path / compression)
 
 
-@pytest.mark.parametrize("tool", [True, False])
-def test_a_damaged_package_says_fetch_again(tmp_path, monkeypatch, tool) -> None:
-    if tool and not shutil.which("dpkg-deb"):
-        pytest.skip("no dpkg-deb here")
+def test_a_damaged_package_says_fetch_again(tmp_path) -> None:
     file = tmp_path / "tiny.deb"
     file.write_bytes(deb(PACKED)[:600])
-    if not tool:
-        monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(ArchiveError, match=r"tiny\.deb.*fetch again"):
         archives.unpack_deb(file, tmp_path / "out")
 
