@@ -690,7 +690,7 @@ def test_damaged_predictions_are_errors_for_readers(tmp_path: Path, whole: bytes
     with pytest.raises(PredictionsError, match="item-000 is there twice"):
         read_predictions(path)
     path.write_text(
-        textwrap.dedent('{"id": "a", "hash": "b", "orders": [[]], "outputs": [""], "errors": []}\n')
+        textwrap.dedent('{"id": "a", "hash": "b", "orders": [[]], "answers": ["", ""], "errors": [""]}\n')
     )
     with pytest.raises(PredictionsError, match="line 1"):
         read_predictions(path)

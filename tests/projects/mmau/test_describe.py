@@ -114,6 +114,7 @@ def hearer(monkeypatch: pytest.MonkeyPatch) -> None:
         return Hearer(tagger(LOGITS), model, NAMES)  # type: ignore[arg-type]
 
     monkeypatch.setattr(hear, "open_hearer", opened)
+    monkeypatch.setattr(stage, "read_names", lambda _: NAMES)
 
 
 @pytest.fixture
