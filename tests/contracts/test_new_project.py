@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(
     *(".git", ".nox", ".venv", "__pycache__", "raw", "bank", "datasets", "checkpoints", "predictions"),
-    *("mlflow*", "mlartifacts", ".*_cache", "cache", "tmp", "*.egg-info"),
+    *("mlflow.db*", "mlflow-*", "mlartifacts", ".*_cache", "cache", "tmp", "*.egg-info"),
 )
 
 
@@ -41,6 +41,8 @@ def run(folder: Path, *command: str, code: int = 0) -> str:
 
 
 BOTH = ["predict@guess", "predict@zero_crossings"]
+TOP = "from __future__ import annotations"
+CHANGED = f"{TOP}\nX = 1"
 EDITS = (  # file, old, new, the stages that become stale
     ("projects/demo/predict.py", "DATA_SEED = 1", "DATA_SEED = 2", BOTH),
     ("projects/demo/predict.py", "DATA_SEED = 1  #", "DATA_SEED = 1  # one more word:", []),

@@ -234,3 +234,15 @@ def test_instruction_with_a_fault_names_its_item() -> None:
 def test_no_rows() -> None:
     with pytest.raises(PredictionError, match="no rows"):
         score([], [], encode=None, verdicts=None)
+
+
+def test_release_reads_the_judges_lines_and_rates_blanks() -> None:
+    bold = "\n".join(f"**{name.upper()}:** 5" for name in CRITERIA)
+    judged = [
+        OpenVerdict(id="o1", scores=dict.fromkeys(CRITERIA, 5.0), lines=bold),
+        OpenVerdict(id="o2", scores={"clarity": 4.0}, error="without a score: overall", lines="CLARITY: 4.9"),
+        OpenVerdict(id="o3", scores=dict.fromkeys(CRITERIA, 1.0), unanswered=True, lines="OVERALL: 2"),
+    ]
+    parts = scored(verdicts=judged)
+    assert by_id(part(parts, "open", OURS)) == {"o1": 1.0, "o3": 0.2}
+    assert by_id(part(parts, "open", RELEASE)) == {"o1": 0.6, "o2": 0.65, "o3": 0.4}
