@@ -1,7 +1,7 @@
 """What is said to an audio language model: turns, and the prompt formats that make text of them.
 
-A format is a function from turns to the text before the answer and the answer. The loss is on the answer (or
-on all, see `core.adapters.prefix_lm.encode_texts`): earlier answers of a conversation are prompt. Audio has no
+A format is a function from turns to the text before the answer and the answer. The loss is on the answer, or
+on all (`core.adapters.prefix_lm.encode_texts`): earlier answers of a conversation are prompt. Audio has no
 place in the text: it is what the model hears before it.
 """
 
