@@ -216,7 +216,7 @@ def draw_shuffle(cells: Sequence[Cell], path: Path) -> None:
                 np.arange(len(columns)) + shift,
                 values,
                 0.4,
-                yerr=np.maximum(spread, 0),
+                yerr=spread,
                 capsize=3,
                 label="shuffled" if suffix else "in order",
             )

@@ -287,7 +287,6 @@ def pro_cells(
     """Categories of mmau_pro and their mean weighted by counts, as far as they can be scored here."""
     rows = read_lines(folder / "gold" / "mmau_pro.jsonl", writer="stage gold")
     encode = open_encoder(encoder, context) if encoder else None
-    by_id = {str(line["id"]): line for line in rows}
     for row, variant in models.items():
         path = folder / variant / "pro.jsonl"
         if not path.is_file():
@@ -306,7 +305,7 @@ def pro_cells(
                     f"mmau_pro/{part.category}",
                     [part.scores],
                     part.ids,
-                    units=units_of([by_id[name] for name in part.ids], exam="mmau_pro"),
+                    units=part.units,
                     scale=scale,
                     protocol=told,
                 )
@@ -320,7 +319,7 @@ def pro_cells(
                 "mmau_pro",
                 [np.concatenate([part.scores for part in ours])],
                 scored,
-                units=units_of([by_id[name] for name in scored], exam="mmau_pro"),
+                units=pro.units_of_parts(ours),
                 scale=scale,
                 protocol=f"weighted by count, {whole.n} of {whole.items} items{'; ' + left if left else ''}",
             )
