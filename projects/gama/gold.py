@@ -1,5 +1,5 @@
 """Ask the questions of the test sets. Reads: the data sets; writes: predictions/<profile>/gold/<set>.jsonl
-with a line a question, its audio, the instruction and what a right answer is, and <set>.classes.json.
+with a line a question (audio, recording, instruction, what a right answer is), and <set>.classes.json.
 
 Everything that scoring needs besides the answers lies here, in git: no audio, no model.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.parquet import read_dataset, read_info, why_absent
+from core.data.schema import recording_of
 from core.run.files import write_json
 from core.run.jsonl import write_lines
 from core.run.stage import Context
@@ -81,10 +82,12 @@ def classes(folder: Path, name: str) -> list[str]:
 
 def questions(folder: Path, name: str, config: Config) -> Iterator[Line]:
     """The lines of one set."""
-    columns = [c for c in read_dataset(folder).column_names if c not in ("audio", "clips", "fold")]
+    columns = [c for c in read_dataset(folder).column_names if c not in ("audio", "fold")]
     rows = read_dataset(folder, columns=columns)
     for row in rows.select(range(min(len(rows), config.limit or len(rows)))):
         line: Line = {"id": row["id"], "audio": f"{dataset_of(name)}:{row['id']}"}
+        if recording := recording_of(row["clips"]):
+            line["recording"] = recording
         if name.startswith("nsynth_"):
             prompt = PROMPT_INSTRUMENT if name == "nsynth_instrument" else PROMPT_SOURCE
             yield line | {"instruction": prompt, "labels": [row[name.removeprefix("nsynth_")]]}

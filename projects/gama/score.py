@@ -123,7 +123,7 @@ def score_set(
     def mean(
         column: str, scores: Sequence[np.ndarray], about: Lines = truth, *, part: str = name, **how: Any
     ) -> Result:
-        units = units_of(about)
+        units = units_of(about, exam=name)
         return mean_cell(row, column, part, scores, ids_of(about), units=units, scale=scale, **how)
 
     if "labels" in truth[0]:
@@ -131,7 +131,7 @@ def score_set(
         labels = np.array([[label in line["labels"] for label in classes] for line in truth])
         scores = class_scores(said, classes, encode=encode, config=config)
         how = "nearest label to the answer" if "answers" in said[0] else "nearest label to the audio"
-        ids, units = ids_of(truth), units_of(truth)
+        ids, units = ids_of(truth), units_of(truth, exam=name)
         if name in MAP_SETS:
             protocol = f"macro mAP of {labels.any(axis=0).sum()} classes, {how}"
             made = map_cell(
@@ -224,7 +224,7 @@ def judged_cells(context: Context, config: Config) -> Iterator[InTable]:
                     "compa_r",
                     [np.array([float(rated[line["id"]][criterion]) for line in about])],
                     ids_of(about),
-                    units=units_of(about),
+                    units=units_of(about, exam="compa_r"),
                     scale=context.profile,
                     protocol=note,
                     unit="1-5",
