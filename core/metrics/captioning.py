@@ -1,8 +1,8 @@
 """Captioning metrics per item, by aac-metrics: CIDEr-D, SPICE and SPIDEr.
 
-Texts are lower-cased, apostrophes dropped, all other punctuation made spaces, and split at spaces. The
-official scorers tokenise with Stanford's PTB tokeniser, a Java program: it separates clitics ("does n't") and
-keeps hyphens, otherwise captions without punctuation, as in Clotho and AudioCaps, come out the same.
+Texts are lower-cased, lose ASCII punctuation as in LTU's script, which GAMA follows ("far-off" is "faroff"),
+and are split at spaces and at any other punctuation. The official scorers then tokenise with Stanford's PTB
+tokeniser, a Java program: captions without punctuation come out of it the same.
 
 SPICE is a Java program with models of its own; where it cannot run, it is left out with a reason.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import string
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-APOSTROPHES = re.compile(r"['’`]")
-PUNCTUATION = re.compile(r"[^\w\s]|_")
+DROPPED = str.maketrans("", "", string.punctuation + "’‘‐‑")
+PUNCTUATION = re.compile(r"[^\w\s]")
 
 
 class CaptionScoreError(ValueError):
@@ -41,8 +42,8 @@ class CaptionScores:
 
 
 def plain_words(text: str) -> list[str]:
-    """The words that are compared: "A dog's bark, far-off." -> a, dogs, bark, far, off."""
-    return PUNCTUATION.sub(" ", APOSTROPHES.sub("", text.lower())).split()
+    """The words that are compared: "A dog's bark, far-off." -> a, dogs, bark, faroff."""
+    return PUNCTUATION.sub(" ", text.translate(DROPPED).lower()).split()
 
 
 def caption_scores(
@@ -54,9 +55,10 @@ def caption_scores(
 ) -> CaptionScores:
     """Score one candidate an item against its references.
 
-    GAMA averages five generations of a clip: give each as an item, five times with the same references, and
-    average the items (repeating all items equally often leaves CIDEr-D's document frequencies as they are).
-    An empty candidate scores 0. `ids` name the items in messages. Raises CaptionScoreError.
+    GAMA averages five generations of a clip: score each generation of all clips by itself, average the five.
+    Items given five times are another thing: n-grams that no reference holds then weigh log 5N instead of
+    log N in CIDEr-D, which lowers the scores of captions that have any. An empty candidate scores 0. `ids`
+    name the items in messages. Raises CaptionScoreError.
     """
     texts, truths = _prepared(candidates, references, ids)
     cider = cider_d(candidates, references, ids=ids)

@@ -10,7 +10,10 @@ from core.language.thoughts import after_thoughts
 from core.metrics.choice_latex import plain_latex
 from core.metrics.choice_mentions import plain_text
 
-_NAMES = r"(?:answer|response|final[_ ]answer|final[_ ]response|final|conclusion|solution|output|result)"
+_NAMES = (
+    r"(?:answer|response|final[_ ]answer|final[_ ]response|final|conclusion|solution|output|result|ans|"
+    r"choice|option|selected[_ ]option)"
+)
 _ANSWER = re.compile(
     rf"(?:<\|?|◁)\s?(?:begin_of_|start_)?{_NAMES}\s?(?:\|?>|▷)|[\[【](?:final[_ ])?(?:answer|response)[\]】]",
     re.IGNORECASE,

@@ -42,7 +42,8 @@ _CONTRASTED = re.compile(
     rf"\s+([A-HJ-Z]){_NO_MORE}(?={_ENDS}|{_GOES_ON})"
 )
 _HEAD = re.compile(
-    rf"[\s\"':.\-]*(?:(?:the\s+)?(?:letter|option|choice)\s+)?(?!n/a\b){_LETTER}", re.IGNORECASE
+    rf"[\s\"':.\-]*(?:(?:la|le|el|il|die|der|das|het)\s+)?(?:(?:the\s+)?(?:letter|option|choice)\s+)?(?!n/a\b){_LETTER}",
+    re.IGNORECASE,
 )
 _HEAD_ENDS = re.compile(_ENDS)
 _HEAD_GOES_ON = re.compile(rf"{_GOES_ON}|\s*(?:{JOINED})\s*[A-Z]{_NO_MORE}", re.IGNORECASE)
@@ -72,6 +73,7 @@ _PLAIN = str.maketrans(
         **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f\u202a\u202b\u202c\u202d\u202e", ""),
         "【": "[",
         "】": "]",
+        "⁄": "/",  # as in ½
         **{power: f"^{digit}" for digit, power in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
     }
 )

@@ -20,13 +20,15 @@ _PIECE = re.compile(
 )
 # Numbers that go on: "10 000", "10 thousand", "twenty two", "one hundred and five".
 _GOES_ON = re.compile(
-    rf"[ ']\d{{3}}(?![\d.,:]\d|\d)|[ -](?:{_SCALES})\b|(?<=\bhundred) and (?:{_NUMBERS})\b|"
+    rf"[ ']\d{{3}}(?![\d.,:]\d|\d)| (?:to|through) \d|[ -](?:{_SCALES})\b|"
+    rf"(?<=\bhundred) and (?:{_NUMBERS})\b|"
     rf"(?<=ty)[ -](?:{_UNITS})\b|(?:(?<=\bhundred)|(?<=\bthousand)|(?<=\bmillion)) (?:{_NUMBERS})\b",
     re.IGNORECASE,
 )
 _BEGAN = re.compile(
     rf"(?:(?<![\d.,:])\d{{1,3}}[ ']|(?P<words>\b(?:{_TENS})[ -]|\b(?:{_SCALES})(?: and)? ))$", re.IGNORECASE
 )
+_RANGE = re.compile(r"\d (?:to|through) $")
 _LAST_NUMBER = re.compile(rf"(?:(?<![\d.,:])\d{{1,3}}|\b(?:{_NUMBERS}))$", re.IGNORECASE)
 _FIRST_NUMBER = re.compile(rf"(?:(?P<group>\d{{3}}(?!\d))|(?:{_NUMBERS})\b)", re.IGNORECASE)
 _BOUND = re.compile(r"(?:[<≤≥]|(?<![\-=])>)=? ?$")  # "> 10" is not 10, "-> 10" is
@@ -34,7 +36,7 @@ _BOUND = re.compile(r"(?:[<≤≥]|(?<![\-=])>)=? ?$")  # "> 10" is not 10, "-> 
 _NO_STANDS = re.compile(
     r"(?!\.? ?\d)(?:\s*(?:$|[^\w\s])|\n|\s+(?:no|because|since|as|it|it's|its|there|they|he|she|the|this|"
     r"that|these|those|i|i'm|we|you|is|was|are|and|or|but|not|so|for|in|at|on|to|if|then|a|an|my|given|based|due|when|"
-    r"while|only|rather|yes)\b|\s+(?-i:[B-HJ-Z])\b)",
+    r"while|only|rather|yes|here|indeed|however|overall|though|although|unless|with|from)\b|\s+(?-i:[B-HJ-Z])\b)",
     re.IGNORECASE,
 )
 _ONE_BEFORE = re.compile(
@@ -115,6 +117,8 @@ def _written(piece: re.Match[str]) -> str:
 def _of_a_number(text: str, start: int, end: int) -> bool:
     """Whether a number goes on before or behind."""
     if _LAST_NUMBER.search(text, start, end) and _GOES_ON.match(text, end):
+        return True
+    if text[start].isdigit() and _RANGE.search(text, max(0, start - 12), start):
         return True
     first = _FIRST_NUMBER.match(text, start, end)
     began = _BEGAN.search(text[max(0, start - 14) : start]) if first and start else None

@@ -1,6 +1,7 @@
 """Which option a free text states, by its letter or its words: the rule letter_aware of core.metrics.choice.
 
-Read is the last answer after any thinking. What states an answer, in this order:
+Read is the last answer after any thinking, in English and, where their words say so, in some thirty other
+languages. What states an answer, in this order:
 
 1. a text that is an option, up to case, blanks, quotes and a final full stop;
 2. an answer announced ("Final answer:", "The answer is", "I choose", a box, JSON, <answer>) or standing alone
@@ -11,8 +12,10 @@ Read is the last answer after any thinking. What states an answer, in this order
 An option is named by its letter as letters are written ("B.", "(B)", "option B"; never the article "a" or the
 pronoun "I") or by all its words, as whole words and not inside a longer option. What is denied ("not A",
 "rather than a dog", "B is wrong") is not named. Several in a list, or a letter beside the words of another
-option, are ambiguous; a letter beyond the options states nothing. An option that is a single letter is meant
-by that letter before the place is ("C" of C, E, G); where both could be, as in "(C)", it is ambiguous.
+option, are ambiguous; a letter beyond the options states nothing. Blanks beside punctuation, between groups
+of digits and marks of emphasis change nothing. A part of a number ("10" in "10 000"), what is reckoned or
+added in brackets, and words such as "no" in "no idea" name no option. An option that is a single letter is
+meant by that letter before the place is ("C" of C, E, G); where both could be, as in "(C)", it is ambiguous.
 """
 
 from __future__ import annotations
@@ -92,6 +95,7 @@ _REASON = re.compile(
     r"from|by)\b",
     re.IGNORECASE,
 )
+_BECAUSE = re.compile(r"\s+(?:because|since|due to|given that|based on)\b", re.IGNORECASE)
 _JOINER = re.compile(rf"\b(?:or|nor|and)\b|{JOINED}", re.IGNORECASE)
 _LONGEST_JOINT = 60  # characters between two mentions of one list
 
@@ -274,11 +278,13 @@ def _announces(
 
 
 def _opens(text: str, mention: Mention, sentence: Span) -> bool:
-    """Whether a mention opens the first sentence as a statement: "Man, because ...", "B. It is ..."."""
+    """Whether a mention opens the first sentence as a statement: "Man because ...", "B. It is ..."."""
     before = text[sentence[0] : mention.start]
+    if before.strip() and _LEADS_ARTICLES.fullmatch(before) is None:
+        return False
     behind = text[mention.end : mention.end + 2].lstrip(" ")
-    return (not before.strip() or _LEADS_ARTICLES.fullmatch(before) is not None) and behind[:1] in tuple(
-        ",:;-=(.)" if mention.letter else ",:;-=("
+    return _BECAUSE.match(text, mention.end) is not None or behind[:1] in tuple(
+        ",:;-=([.)" if mention.letter else ",:;-=(["
     )
 
 
@@ -293,9 +299,10 @@ def _asides(text: str, found: Sequence[Mention], home: Sequence[int]) -> set[int
         if home[place - 1] != home[place]:
             continue
         between = text[one.end : two.start]
-        opened = between.rfind("(") > between.rfind(")")
-        inside = place - 1 in asides and ")" not in between
-        if inside or (opened and _says_more(text, between.rpartition("(")[2], two)):
+        opened = max(between.rfind("("), between.rfind("["))
+        closed = max(between.rfind(")"), between.rfind("]"))
+        inside = place - 1 in asides and closed < 0
+        if inside or (opened > closed and _says_more(text, between[opened + 1 :], two)):
             asides.add(place)
     return asides
 
@@ -308,8 +315,7 @@ def _reckoned(text: str, mention: Mention) -> bool:
 
 def _says_more(text: str, before: str, mention: Mention) -> bool:
     """Whether brackets hold a joiner-less text around an option, and not the option alone."""
-    end = text.find(")", mention.end, mention.end + 200)
-    behind = text[mention.end : end if end >= 0 else mention.end + 200]
+    behind = re.split(r"[)\]]", text[mention.end : mention.end + 200], maxsplit=1)[0]
     return _JOINER.search(before) is None and re.search(r"\w", before + behind) is not None
 
 

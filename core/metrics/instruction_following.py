@@ -15,9 +15,14 @@ fail, that should not:
     Quotation                  a single " is enough                            two, straight or curly
     Title, Two Responses       also of blanks                                  with text
     Keyword Frequency          "C++" is never found                            also beside punctuation
+    lists of words             between ", " alone: "rain,wind" is one word     between commas
+    Multiple Sections          the splitter with its blanks                    without them
+    numbers given as text      equal no count, and are below and above none    read as numbers
+    names of types             to the letter                                   in any case, also IFEval's
 
 Keywords and forbidden words are substrings in both, as the release has them. Unknown types fail in both. A
-row that lacks its numbers or words is an error in both; the release would take 0, 999 or "" for them.
+row that lacks its numbers or words is an error in both; the release would take 0, 999 or "" for them, and end
+with a TypeError where a text is to be less or more than a number.
 """
 
 from __future__ import annotations
@@ -68,9 +73,11 @@ class Ruled:
     kwargs: Mapping[str, Any]
     prompt: str = ""
 
-    def number(self, name: str) -> int:
-        """A whole number, however JSON or a data frame wrote it."""
+    def number(self, name: str, *, release: bool = False) -> float:
+        """A whole number, however JSON or a data frame wrote it; release: any as it is, NaN for text."""
         value = self._value(name)
+        if release and isinstance(value, (str, int, float)):
+            return float("nan") if isinstance(value, str) else float(value)
         try:
             number = float(value)
         except (TypeError, ValueError):
@@ -79,15 +86,18 @@ class Ruled:
             raise RuleError(f"item {self.id} ({self.task}): {name} is {value!r}, not a whole number from 0")
         return int(number)
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, *, blank: bool = False) -> str:
+        """A text with words; blank: white space will do."""
         value = self._value(name)
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or not (value if blank else value.strip()):
             raise RuleError(f"item {self.id} ({self.task}): {name} is {value!r}, not a text")
         return value
 
-    def texts(self, name: str) -> list[str]:
-        """Texts between commas, or a list of them."""
+    def texts(self, name: str, *, release: bool = False) -> list[str]:
+        """Texts between commas, or a list of them; release: between a comma and a blank, and nothing else."""
         value = self._value(name)
+        if release and isinstance(value, str) and value:
+            return value.split(", ")
         parts = re.split(r",(?!\d)", value) if isinstance(value, str) else list(value)  # 1,000 is one
         texts = [str(part).strip() for part in parts if str(part).strip()]
         if not texts:
@@ -127,7 +137,7 @@ def check(
     """
     if reading not in READINGS:
         raise RuleError(f"reading {reading!r} is none of {', '.join(READINGS)}")
-    rule = official_name(ruled.task)
+    rule = official_name(ruled.task) if reading == "strict" or ruled.task in _CHECKS else None
     if rule is None:
         return Checked(id=ruled.id, rule="", passed=False, reason=f"unknown rule {ruled.task!r}")
     # before the blank is judged, so that a row with a fault is named whatever the model said
@@ -198,9 +208,9 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", " ", name.lower()).strip()
 
 
-def _range(value: int, ruled: Ruled) -> bool:
-    low, high = ruled.number("N1"), ruled.number("N2")
-    if low > high:
+def _range(value: int, ruled: Ruled, release: bool) -> bool:
+    low, high = ruled.number("N1", release=release), ruled.number("N2", release=release)
+    if low > high and not release:
         raise RuleError(f"item {ruled.id} ({ruled.task}): N1 {low} is above N2 {high}")
     return low <= value <= high
 
@@ -213,33 +223,37 @@ def _prompt(ruled: Ruled) -> str:
 
 _Rule: TypeAlias = Callable[[str, Ruled, bool, Callable[[str], int]], bool]  # text, rule, release?, sentences
 _CHECKS: dict[str, _Rule] = {
-    "Include Keywords": lambda t, r, o, s: include_keywords(t, r.texts("keywords")),
+    "Include Keywords": lambda t, r, o, s: include_keywords(t, r.texts("keywords", release=o)),
     "Keyword Frequency": lambda t, r, o, s: (
-        keyword_frequency(t, r.text("keyword"), release=o) == r.number("N")
+        keyword_frequency(t, r.text("keyword", blank=o), release=o) == r.number("N", release=o)
     ),
-    "Forbidden Words": lambda t, r, o, s: forbidden_words(t, r.texts("forbidden_words")),
-    "Number Paragraphs": lambda t, r, o, s: paragraphs(t) == r.number("N"),
-    "Number Words (at least)": lambda t, r, o, s: words(t) >= r.number("N"),
-    "Number Words (at most)": lambda t, r, o, s: words(t) <= r.number("N"),
-    "Number Words (range)": lambda t, r, o, s: _range(words(t), r),
-    "Number Sentences (at least)": lambda t, r, o, s: s(t) >= r.number("N"),
-    "Number Sentences (at most)": lambda t, r, o, s: s(t) <= r.number("N"),
-    "Number Sentences (range)": lambda t, r, o, s: _range(s(t), r),
-    "Postscript": lambda t, r, o, s: postscript(t, r.text("postscript_marker"), release=o),
-    "Number Placeholder": lambda t, r, o, s: placeholders(t) >= r.number("N"),
-    "Number Bullets": lambda t, r, o, s: bullets(t) == r.number("N"),
+    "Forbidden Words": lambda t, r, o, s: forbidden_words(t, r.texts("forbidden_words", release=o)),
+    "Number Paragraphs": lambda t, r, o, s: paragraphs(t) == r.number("N", release=o),
+    "Number Words (at least)": lambda t, r, o, s: words(t) >= r.number("N", release=o),
+    "Number Words (at most)": lambda t, r, o, s: words(t) <= r.number("N", release=o),
+    "Number Words (range)": lambda t, r, o, s: _range(words(t), r, o),
+    "Number Sentences (at least)": lambda t, r, o, s: s(t) >= r.number("N", release=o),
+    "Number Sentences (at most)": lambda t, r, o, s: s(t) <= r.number("N", release=o),
+    "Number Sentences (range)": lambda t, r, o, s: _range(s(t), r, o),
+    "Postscript": lambda t, r, o, s: postscript(t, r.text("postscript_marker", blank=o), release=o),
+    "Number Placeholder": lambda t, r, o, s: placeholders(t) >= r.number("N", release=o),
+    "Number Bullets": lambda t, r, o, s: bullets(t) == r.number("N", release=o),
     "Title": lambda t, r, o, s: title(t, release=o),
-    "Minimum Number Highlighted Section": lambda t, r, o, s: highlights(t, release=o) >= r.number("N"),
-    "Multiple Sections": lambda t, r, o, s: sections(t, r.text("section_splitter")) == r.number("N"),
+    "Minimum Number Highlighted Section": lambda t, r, o, s: (
+        highlights(t, release=o) >= r.number("N", release=o)
+    ),
+    "Multiple Sections": lambda t, r, o, s: (
+        sections(t, r.text("section_splitter", blank=True), release=o) == r.number("N", release=o)
+    ),
     "Repeat Prompt": lambda t, r, o, s: repeats_prompt(t, _prompt(r)),
     "Two Responses": lambda t, r, o, s: two_responses(t, release=o),
     "All Uppercase": lambda t, r, o, s: t.isupper(),
     "All Lowercase": lambda t, r, o, s: t.islower(),
-    "All-capital Words (at least)": lambda t, r, o, s: capital_words(t) >= r.number("N"),
-    "All-capital Words (at most)": lambda t, r, o, s: capital_words(t) <= r.number("N"),
-    "All-capital Words (range)": lambda t, r, o, s: _range(capital_words(t), r),
-    "Start Checker": lambda t, r, o, s: starts_with(t, r.text("start_phrase"), release=o),
-    "End Checker": lambda t, r, o, s: ends_with(t, r.text("end_phrase"), release=o),
+    "All-capital Words (at least)": lambda t, r, o, s: capital_words(t) >= r.number("N", release=o),
+    "All-capital Words (at most)": lambda t, r, o, s: capital_words(t) <= r.number("N", release=o),
+    "All-capital Words (range)": lambda t, r, o, s: _range(capital_words(t), r, o),
+    "Start Checker": lambda t, r, o, s: starts_with(t, r.text("start_phrase", blank=o), release=o),
+    "End Checker": lambda t, r, o, s: ends_with(t, r.text("end_phrase", blank=o), release=o),
     "Quotation": lambda t, r, o, s: quoted(t, release=o),
     "No Commas": lambda t, r, o, s: no_commas(t),
 }

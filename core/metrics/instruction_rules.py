@@ -74,9 +74,16 @@ def highlights(text: str, *, release: bool = False) -> int:
     return len(re.findall(r"\*{1,2}(?=[^\s*])[^*\n]*[^\s*]\*{1,2}|\*{1,2}[^\s*]\*{1,2}", text))
 
 
-def sections(text: str, splitter: str) -> int:
-    """Parts with text between the splitters; what stands before the first counts as one."""
-    return sum(bool(part.strip()) for part in text.split(splitter.strip()))
+def sections(text: str, splitter: str, *, release: bool = False) -> int:
+    """Parts with text between the splitters; what stands before the first counts as one.
+
+    release: blanks at the ends of the splitter must be there too: " - " does not split "a-b".
+    """
+    if release:
+        parts = re.split(rf"\s*{re.escape(splitter)}\s*", text.strip())
+    else:
+        parts = text.split(splitter.strip() or splitter)
+    return sum(bool(part.strip()) for part in parts)
 
 
 def repeats_prompt(text: str, prompt: str) -> bool:

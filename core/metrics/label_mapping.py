@@ -17,6 +17,8 @@ Encode: TypeAlias = Callable[[list[str]], np.ndarray]  # M texts -> (M, D), any 
 Split: TypeAlias = Literal["sum", "max"]
 
 SEPARATORS = re.compile(r"[;\n]")  # between labels of an answer; names of AudioSet hold commas themselves
+_QUOTES = "\"'“”‘’ "
+_BEHIND_MARKER = _QUOTES + ":：-–—*\n\t"
 UNANSWERED = -1.0  # the least cosine, for every label: a tie, which scores as wrong
 
 
@@ -46,7 +48,8 @@ def map_to_labels(
         split: an answer may list several labels ("Dog barking; rain."): its parts are scored one by one, each
             distinct part once, and summed or maxed over. None takes the answer as one text.
         after: score only what follows the last occurrence of this text, such as ":" or "audio caption" (any
-            case); the whole answer where it does not occur.
+            case), without the colon, dash or quotes behind it; the whole answer where it does not occur. LTU
+            cuts two characters there, whatever they are.
 
     Raises:
         LabelMappingError: labels are none, empty or the same twice; embeddings of a wrong shape, not finite
@@ -79,7 +82,8 @@ def _parts(answer: str, *, split: Split | None, after: str | None) -> list[str]:
     """The texts of an answer that are compared; none where it says nothing."""
     text = answer.lower()
     if after:
-        text = text.rpartition(after.lower())[2]
+        _, found, behind = text.rpartition(after.lower())
+        text = behind.lstrip(_BEHIND_MARKER).rstrip(_QUOTES) if found else text
     texts = SEPARATORS.split(text) if split else [text]
     return _distinct(plain for part in texts if (plain := _plain(part)))
 

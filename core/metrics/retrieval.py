@@ -61,7 +61,9 @@ def retrieval_scores(ranks: Ranks, *, ks: Sequence[int] = (1, 5, 10)) -> dict[st
     text->audio: each caption is a query, recall is over all Q captions (a clip's score is its share of that
     mean); audio->text: a clip counts if the best of its captions ranks below k; mAP@10: precision at the
     ranks of the right answers among the first ten, summed and divided by their number (five captions: by 5,
-    also when fewer are found). Clips, not captions, are the independent items.
+    also when fewer are found). Clips, not captions, are the independent items. No score is above 1: a clip's
+    captions are counted in the order of their ranks. LAION's script counts them in the order of the file, so
+    that its audio->text mAP can exceed 1 (five captions at ranks 5, 4, 3, 2, 1 give 1.74).
     """
     owner, clips = ranks.owner, int(ranks.owner.max()) + 1
     captions = np.bincount(owner, minlength=clips)

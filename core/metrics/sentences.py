@@ -17,6 +17,7 @@ Splitter: TypeAlias = Literal["built-in", "punkt"]
 
 # The end marks, what closes behind them, and the white space; 。！？ need no space.
 _END = re.compile(r"(?:(?P<mark>[.!?…]+)(?P<closing>[\"'”’»)\]*_]*)(?=\s|$))|(?P<wide>[。！？]+[」』”’]*)")
+_FAR = 200  # characters
 _OPENING = "\"'“‘«([*_"
 # A name follows; a number follows; or they may also be the last word of a sentence.
 _NAMES = re.compile(
@@ -73,11 +74,13 @@ def _ends(text: str, start: int, end: re.Match[str]) -> bool:
     capital = not following.islower()
     if len(mark) > 1 or mark == "…":  # an ellipsis
         return capital
-    words = text[start : end.start()].split()
+    low = max(start, end.start() - _FAR)  # no further back, or a text without an end would cost its square
+    words = text[low : end.start()].split()
     word = words[-1].lstrip(_OPENING) if words else ""
     if word.isdigit():
-        at_line_start = text[: end.start()].rpartition("\n")[2].strip() == word
-        return not (len(words) == 1 or at_line_start)
+        line = text[max(0, end.start() - _FAR) : end.start()].rpartition("\n")[2]
+        at_line_start = line.strip() == word and len(line) < _FAR
+        return not ((len(words) == 1 and low == start) or at_line_start)
     if len(word) == 1 and word.isupper() and word != "I":  # an initial
         return False
     if _NAMES.match(word) or (_NUMBERS.match(word) and following.isdigit()):

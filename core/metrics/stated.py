@@ -2,7 +2,8 @@
 
 A key is mentioned where one of its aliases stands in the answer, whole words, without case, punctuation and
 articles. The first mention counts, unless it only tells what is not meant or where to look: behind a negation
-("not a dog barking"), a comparison ("longer than rain falling") or a time ("after a siren wailing").
+("not a dog barking", "isn't a dog", "neither dog nor cat"), a comparison ("longer than rain falling") or a
+time ("after a siren wailing"); what "or" joins to such a mention is none either.
 """
 
 from __future__ import annotations
@@ -12,10 +13,25 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 # What stands right behind one of these words is no statement, also across words like "any sound of".
-_ASIDE = frozenset(
-    ("not", "no", "never", "neither", "without", "than", "unlike", "instead", "compared", "after", "before")
+_NEGATIONS = ("not", "no", "never", "neither", "nor", "cannot", "without", "excluding", "except", "instead")
+_ASIDE = frozenset((*_NEGATIONS, "than", "unlike", "compared", "after", "before"))
+_BETWEEN = frozenset(
+    (
+        "sound",
+        "sounds",
+        "of",
+        "any",
+        "to",
+        "with",
+        "hear",
+        "heard",
+        "be",
+        "like",
+        "really",
+        "actually",
+        "even",
+    )
 )
-_BETWEEN = frozenset(("sound", "sounds", "of", "any", "to", "with", "hear", "heard"))
 _ARTICLES = frozenset(("a", "an", "the"))
 
 
@@ -55,7 +71,7 @@ def mentions(
         for length in range(min(longest, len(words) - at), 0, -1):
             key = said.get(tuple(words[at : at + length]))
             if key is not None:
-                found.append(Mention(at, length, key, _aside(words, at)))
+                found.append(Mention(at, length, key, _aside(words, at, found)))
                 at += length - 1
                 break
         at += 1
@@ -107,8 +123,12 @@ def _said(options: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> dict[
     return said
 
 
-def _aside(words: Sequence[str], at: int) -> bool:
+def _aside(words: Sequence[str], at: int, found: Sequence[Mention]) -> bool:
+    """Whether the mention at a place is an aside, or joined by "or" to one right before it."""
+    before = found[-1] if found else None
+    if before is not None and before.aside and words[before.start + before.length : at] in (["or"], ["nor"]):
+        return True
     at -= 1
     while at >= 0 and words[at] in _BETWEEN:
         at -= 1
-    return at >= 0 and words[at] in _ASIDE
+    return at >= 0 and (words[at] in _ASIDE or words[at].endswith("n't"))

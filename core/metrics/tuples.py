@@ -124,15 +124,19 @@ def tuple_scores(
 
 def _sequences(labels: Sequence[str], joints: Sequence[tuple[Op, bool] | None]) -> Iterable[tuple[str, ...]]:
     """("before", a, b) of every two events with only sequences of one direction between them."""
-    for first, joint in enumerate(joints):
+    run: tuple[Op, bool] | None = None
+    heard: set[str] = (
+        set()
+    )  # in this run; not one pair an event, or a caption in a loop would cost its square
+    for place, joint in enumerate(joints):
+        if joint != run:
+            run, heard = joint, set()
         if joint is None or joint[0] != "+":
             continue
-        for last in range(first, len(joints)):
-            if joints[last] != joint:
-                break
-            a, b = labels[first], labels[last + 1]
-            if a != b:
-                yield ("before", b, a) if joint[1] else ("before", a, b)
+        heard.add(labels[place])
+        b = labels[place + 1]
+        for a in heard - {b}:
+            yield ("before", b, a) if joint[1] else ("before", a, b)
 
 
 def _overlays(labels: Sequence[str], joints: Sequence[tuple[Op, bool] | None]) -> Iterable[tuple[str, ...]]:

@@ -133,6 +133,22 @@ DIFFER: list[tuple[str, dict[str, Any], str, bool, bool]] = [
     ("Start Checker", {"start_phrase": "***"}, "*** rain", True, True),
     ("Start Checker", {"start_phrase": "***"}, "rain", False, True),
     ("Keyword Frequency", {"keyword": "C++", "N": 1}, "It is C++.", True, False),
+    ("Include Keywords", {"keywords": "rain,wind"}, "wind and rain", True, False),
+    ("Include Keywords", {"keywords": "rain,wind"}, "rain,wind", True, True),
+    ("Include Keywords", {"keywords": "rain,  wind"}, "rain;wind", True, False),
+    ("Include Keywords", {"keywords": "1, 000"}, "000 1", True, True),
+    ("Forbidden Words", {"forbidden_words": "rain,the wind"}, "the wind", False, True),
+    ("Forbidden Words", {"forbidden_words": "rain, "}, "sun", True, False),
+    ("Multiple Sections", {"N": 1, "section_splitter": " - "}, "a-b", False, True),
+    ("Multiple Sections", {"N": 2, "section_splitter": " - "}, "a - b", True, True),
+    ("Multiple Sections", {"N": 2, "section_splitter": "-"}, "a-b", True, True),
+    ("Multiple Sections", {"N": 2, "section_splitter": "\n\n"}, "a\n\n\n\nb", True, True),
+    ("Number Paragraphs", {"N": "2"}, "a *** b", True, False),
+    ("Number Words (at least)", {"N": "2"}, "a b", True, False),
+    ("Number Words (at most)", {"N": "2"}, "a b", True, False),
+    ("Number Words (range)", {"N1": "1", "N2": 3}, "a b", True, False),
+    ("no commas", {}, "a b", True, False),
+    ("punctuation:no_comma", {}, "a b", True, False),
 ]
 
 
@@ -202,6 +218,13 @@ def test_numbers_and_lists_as_data_frames_write_them() -> None:
     assert check("rain, 1,000 drops", ruled("Include Keywords", {"keywords": "rain, 1,000"})).passed
     assert check("rain wind", ruled("Include Keywords", {"keywords": ["rain", "wind"]})).passed
     assert not check("1 and 000", ruled("Include Keywords", {"keywords": "1,000"})).passed
+
+
+def test_numbers_as_the_release_compares_them() -> None:
+    for n, rule, passed in ((2.0, "Number Bullets", True), (2.5, "Number Words (at least)", True)):
+        assert check("* a\n* b", ruled(rule, {"N": n}), reading="release").passed is passed
+    impossible = ruled("Number Words (range)", {"N1": 5, "N2": 2})
+    assert not check("a b c", impossible, reading="release").passed
 
 
 def test_names() -> None:

@@ -78,6 +78,20 @@ def test_only_what_follows_the_marker_counts():
     assert scores[0, 1] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    "behind", [": rain", ' - "rain"', "**: rain", "：rain", "\nrain", " rain", ' : "Rain."']
+)
+def test_what_stands_between_marker_and_label_is_no_label(behind):
+    encoded: list[str] = []
+
+    def encode(texts: list[str]) -> np.ndarray:
+        encoded.extend(texts)
+        return np.eye(len(texts), 8)
+
+    map_to_labels([f"Labels: thunder. Audio caption{behind}"], ["rain"], encode=encode, after="audio caption")
+    assert encoded == ["sound of rain"]
+
+
 @pytest.mark.parametrize("split", [None, "sum", "max"])
 def test_an_answer_without_words_is_wrong_whatever_the_label(split):
     answers = ["", "rain", " . ", "dog bark; rain"]

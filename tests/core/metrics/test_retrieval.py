@@ -106,3 +106,11 @@ def test_nan_is_named():
         retrieval_ranks(text, np.ones((3, 5)), np.arange(3))
     with pytest.raises(ValueError, match="pessimistic"):
         similarity_ranks(np.zeros((3, 3)), np.arange(3), ties="optimistic")  # type: ignore[arg-type]
+
+
+def test_audio_to_text_map_is_at_most_one_whatever_the_order_of_captions() -> None:
+    """Captions at ranks 5, 4, 3, 2, 1: all found, so 1; in the order of the file they would give 1.74."""
+    similarity = np.array([[0.1], [0.2], [0.3], [0.4], [0.5]])
+    ranks = similarity_ranks(similarity, np.zeros(5, dtype=np.int64))
+    assert ranks.audio_to_text.tolist() == [4, 3, 2, 1, 0]
+    assert retrieval_scores(ranks)["a2t_map10"].tolist() == [1.0]

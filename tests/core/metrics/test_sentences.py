@@ -69,3 +69,9 @@ def test_counter_says_which_one_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sentences.importlib, "import_module", failing)
         name, count = counter()
         assert (name, count("One. Two.")) == ("built-in", 2)
+
+
+@pytest.mark.timeout(20)  # a text without an end took the square of its length
+@pytest.mark.parametrize("piece", ["e.g. ", "A. ", "Mr. ", "etc. a ", "\n1. "])
+def test_long_texts_are_counted_in_time(piece: str) -> None:
+    assert count_sentences(piece * 30_000) == 1

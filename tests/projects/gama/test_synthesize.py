@@ -345,7 +345,9 @@ def test_an_endpoint_that_refuses_everything_is_an_error_and_no_empty_set(
     monkeypatch.setattr(stage, "connect", connect)
     endpoint = Endpoint(url="http://127.0.0.1:1/v1", model="m")
     config = Config(endpoint=endpoint, inputs=write_inputs(tmp_path, 3))
-    with pytest.raises(SynthesisError, match="none of 3 audios; the first: refused: .*max_completion_tokens"):
+    with pytest.raises(
+        SynthesisError, match=r"none of 3 audios; the first: refused: .*max_completion_tokens"
+    ):
         stage.synthesize(config, context=context_in(tmp_path))
     assert not list(tmp_path.rglob("instructions.json"))
 
