@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from core.files import OutputError, write_text_atomic
+from core.run.files import OutputError, write_text_atomic
 
 SPLITS = ("train", "valid", "test")
 DOMAINS = ("sound", "music", "speech")

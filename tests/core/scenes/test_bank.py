@@ -10,7 +10,7 @@ import os
 import numpy as np
 import pytest
 
-from core.files import OutputError
+from core.run.files import OutputError
 from core.scenes.bank import (
     Bank,
     BankError,

@@ -163,7 +163,7 @@ def test_a_font_with_any_byte_changed_plays_or_is_an_error(tmp_path: Path) -> No
 
 
 def test_the_font_of_the_worlds_is_whole_to_this_reader() -> None:
-    from core.scenes.music import find_font
+    from shared_data.world.music.melodies import find_font
 
     font = find_font()
     headers = soundfont._chunks(font)["phdr"]
