@@ -1,18 +1,20 @@
-"""Audio files as they lie on disk: headers, decoding by soundfile, and the signs that a file was cut off."""
+"""Audio files as they lie on disk: headers, decoding by soundfile, and the defects that a header tells."""
 
 from __future__ import annotations
 
 import io
 import os
-import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 import soundfile
+
+from core.audio.flac import counted_samples, stated_samples, with_length
+from core.audio.lengths import CHECKED, cut_short, never_written
 
 Source = Path | str | bytes | BinaryIO
 Kind = Literal[
@@ -26,6 +28,7 @@ Kind = Literal[
     "not_finite",
     "silent",
     "clipped",
+    "too_loud",
 ]
 
 BLOCK = 1 << 16  # frames decoded at a time
@@ -58,10 +61,17 @@ class AudioInfo:
 
 
 def label_of(source: Source) -> str:
-    """How messages name a source."""
+    """How messages name a source: text that can be printed, also where a file's name is no UTF-8."""
     if isinstance(source, bytes):
         return f"<{len(source)} bytes of audio>"
-    return str(source) if isinstance(source, Path | str) else str(getattr(source, "name", "<audio stream>"))
+    if isinstance(source, Path | str):
+        return printable(source)
+    return printable(str(getattr(source, "name", "<audio stream>")))
+
+
+def printable(name: Path | str) -> str:
+    """A file's name as text; bytes of it that are no UTF-8 become `\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 @contextmanager
@@ -91,8 +101,8 @@ def opened(source: Source, label: str) -> Iterator[tuple[soundfile.SoundFile, Au
     """A source's decoder and header, or an AudioError: missing, unreadable, empty, no_channels."""
     with _stream(source, label) as stream:
         try:
-            # By its path libsndfile reads without asking Python for every block.
-            file = soundfile.SoundFile(str(source) if isinstance(source, Path | str) else stream)
+            whole = with_length(stream)
+            file = soundfile.SoundFile(whole) if whole else _sound_file(source, stream)
         except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a name that ends in .raw
             reason = getattr(error, "error_string", str(error)).strip()
             if "channel count" in reason.lower():
@@ -102,7 +112,20 @@ def opened(source: Source, label: str) -> Iterator[tuple[soundfile.SoundFile, Au
             what = f"not sound in WAV, FLAC, OGG or MP3 ({reason}): convert it or get it again"
             raise AudioError(label, "unreadable", what) from error
         with file:
+            if file.format not in CHECKED:
+                what = f"a cut could not be told in its container ({file.format}): convert it to FLAC or WAV"
+                raise AudioError(label, "unreadable", what)
             yield file, _header(file, stream)
+
+
+def _sound_file(source: Source, stream: BinaryIO) -> soundfile.SoundFile:
+    if isinstance(source, Path | str):
+        # By its path libsndfile reads without asking Python for every block. It also opens `._NAME` beside
+        # the file, which archives made on a Mac hold, and takes an MP3 for Sound Designer's format then.
+        with suppress(soundfile.LibsndfileError):
+            return soundfile.SoundFile(os.fsencode(source))
+    stream.seek(0)
+    return soundfile.SoundFile(stream)
 
 
 def _header(file: soundfile.SoundFile, stream: BinaryIO) -> AudioInfo:
@@ -116,6 +139,8 @@ def _header(file: soundfile.SoundFile, stream: BinaryIO) -> AudioInfo:
         first_frame = start + stream.read(4096)
         known = known and any(tag in first_frame for tag in (b"Xing", b"Info", b"VBRI"))
         stream.seek(position)
+    elif file.subtype.startswith("MPEG"):  # MP3 inside WAV: the header counts frames that do not decode
+        known = False
     return AudioInfo(
         sample_rate=file.samplerate,
         channels=file.channels,
@@ -125,32 +150,20 @@ def _header(file: soundfile.SoundFile, stream: BinaryIO) -> AudioInfo:
     )
 
 
-def cut_short(source: Source, label: str) -> str | None:
-    """What shows that a WAV or an OGG was cut: libsndfile quietly shortens both to what is there."""
+def check_length(source: Source, label: str, *, cut: bool = True) -> None:
+    """Raise AudioError for a file whose length was never written and, with `cut`, for one cut off."""
     with _stream(source, label) as stream:
-        head = stream.read(12)
-        size = stream.seek(0, os.SEEK_END)
-        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-            at = 12
-            while at + 8 <= size:
-                stream.seek(at)
-                chunk, length = struct.unpack("<4sI", stream.read(8))
-                if chunk == b"data":
-                    streamed = length >= 0x7FFFF000  # written to a pipe: the length was not known
-                    there = size - at - 8
-                    cut = not streamed and length > there
-                    return f"only {there} of {length} bytes of sound are there" if cut else None
-                at += 8 + length + length % 2
-        elif head[:4] == b"OggS":
-            tail = min(size, 1 << 17)  # two pages at their largest
-            stream.seek(size - tail)
-            data = stream.read(tail)
-            page = data.rfind(b"OggS")
-            segments = data[page + 27 : page + 27 + data[page + 26]] if len(data) > page + 26 else b""
-            whole = len(data) > page + 26 and len(data) >= page + 27 + len(segments) + sum(segments)
-            if not whole or not data[page + 5] & 4:
-                return "its last page is not the end of the stream"
-    return None
+        if (stated := stated_samples(stream)) and (counted_samples(stream) or 0) > stated:
+            what = f"its header counts {stated} samples and its frames go on behind them: encode it again"
+            raise AudioError(label, "unreadable", what)
+        if behind := never_written(stream):
+            what = (
+                f"its header says 0 bytes of sound, but {behind} bytes follow: its length was never written"
+            )
+            raise AudioError(label, "unreadable", f"{what} (a pipe?); write it again, such as with ffmpeg")
+        if cut and (what_shows := cut_short(stream)):
+            advice = "get the file again, or accept={'truncated'}"
+            raise AudioError(label, "truncated", f"{what_shows}: {advice}")
 
 
 def decode(file: soundfile.SoundFile, *, first: int, frames: int | None) -> tuple[np.ndarray, bool]:

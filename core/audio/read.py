@@ -1,8 +1,8 @@
 """Read and write audio. What cannot be trusted is an error that names the file, its defect and what to do.
 
-Sound is float32 mono (N,) in [-1, 1] (float files may exceed it and are left as they are). WAV, FLAC, OGG
-and MP3 are decoded by soundfile and resampled by soxr at its HQ quality. The mono rule: the mean of the
-channels or, with channel="first", the first one (as GAMA has it); it is applied before resampling.
+Sound is float32 mono (N,) in [-1, 1] (float files may exceed it, up to a peak of 16, and are left as they
+are). WAV, FLAC, OGG and MP3 are decoded by soundfile and resampled by soxr at its HQ quality. The mono rule:
+the mean of the channels or, with channel="first", the first one (as GAMA has it), before resampling.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from core.audio.files import AudioError, AudioInfo, Kind, Source, cut_short, decode, label_of, opened
+from core.audio.files import AudioError, AudioInfo, Kind, Source, check_length, decode, label_of, opened
 
 Channel = Literal["mean", "first"]
 
@@ -26,7 +26,12 @@ MAX_SECONDS = 600.0
 MIN_SECONDS = 0.01
 SILENCE = 1e-5  # peak to peak, -100 dB: below one step of 16 bits
 WINDOW_SLACK = 0.1  # seconds by which a window may overrun the file: labels are often rounded
+CANCELLED = 10 ** (-50 / 20)  # a mix down that lies 50 dB below its channels is none
+ROUNDING = 4  # steps, peak to peak, of what rounding and dither leave of opposite channels
+LOUDEST = 16.0  # +24 dB; integers that were stored as float without dividing lie far above
 ACCEPTABLE = ("silent", "truncated", "too_short")
+
+_SILENT = "it is silent: remove it from the list, or accept={'silent'}"
 
 
 class AudioErrors(ValueError):
@@ -71,34 +76,43 @@ def read_audio(
     """
     label = name or label_of(source)
     _check_options(label, channel=channel, start=start, stop=stop, accept=accept)
-    cut = None if "truncated" in accept else cut_short(source, label)
-    if cut:
-        raise AudioError(label, "truncated", f"{cut}: get the file again, or accept={{'truncated'}}")
-    with opened(source, label) as (file, info):
-        rate, promised = info.sample_rate, _promised(info, start, stop)
-        if info.frames == 0:
-            raise AudioError(label, "empty", "it holds no sound: remove it from the list or get it again")
-        if max_seconds is not None and promised is not None and promised > max_seconds * rate:
-            raise AudioError(label, "too_long", _too_long(promised / rate, max_seconds))
-        if info.frames is not None and "too_short" not in accept:
-            _check_window(label, seconds=info.frames / rate, start=start, stop=stop)
-        limit = promised if promised is not None or max_seconds is None else int(max_seconds * rate) + 1
-        samples, broken = decode(file, first=round((start or 0) * rate), frames=limit)
-    if promised is None and max_seconds is not None and len(samples) > max_seconds * rate:
-        raise AudioError(label, "too_long", _too_long(len(samples) / rate, max_seconds))
-    slack = 0 if info.frames is not None else WINDOW_SLACK * rate
-    if (broken or (promised is not None and len(samples) < promised - slack)) and "truncated" not in accept:
-        of = "" if promised is None else f" of {promised}"
-        what = f"only {len(samples)}{of} frames decode, the rest is cut off or damaged"
-        raise AudioError(label, "truncated", f"{what}: get the file again, or accept={{'truncated'}}")
-    if len(samples) < max(2, min_seconds * rate) and ("too_short" not in accept or len(samples) == 0):
-        kind: Kind = "too_short" if len(samples) else "empty"
-        what = f"{len(samples)} samples at {rate} Hz are less than {1000 * min_seconds:g} ms"
-        raise AudioError(label, kind, f"{what}: remove it from the list, or lower min_seconds")
-    mono = _mono(samples, channel, label=label, silence_allowed="silent" in accept)
+    samples, info = _decoded(
+        source,
+        label,
+        start=start,
+        stop=stop,
+        max_seconds=max_seconds,
+        min_seconds=min_seconds,
+        accept=accept,
+    )
+    rate = info.sample_rate
+    step = 1 / 128 if info.subtype in ("PCM_U8", "PCM_S8") else 1 / 32768
+    mono = _mono(samples, channel, label=label, step=step, silence_allowed="silent" in accept)
     if sample_rate is None or sample_rate == rate:
         return mono, rate
     return soxr.resample(mono, rate, sample_rate, quality="HQ").astype(np.float32, copy=False), sample_rate
+
+
+def check_audio(
+    source: Source,
+    *,
+    max_seconds: float | None = MAX_SECONDS,
+    min_seconds: float = MIN_SECONDS,
+    accept: Collection[Kind] = (),
+    name: str | None = None,
+) -> AudioInfo:
+    """Decode a source to its end and raise what `read_audio` raises, for bytes that are sent on as they are.
+
+    It is silent where all of its channels are. Returns the header. Raises AudioError.
+    """
+    label = name or label_of(source)
+    _check_options(label, channel="mean", start=None, stop=None, accept=accept)
+    samples, info = _decoded(
+        source, label, max_seconds=max_seconds, min_seconds=min_seconds, accept=accept, start=None, stop=None
+    )
+    if np.ptp(samples, axis=0).max() < SILENCE and "silent" not in accept:
+        raise AudioError(label, "silent", _SILENT)
+    return info
 
 
 def read_many(
@@ -171,6 +185,48 @@ def write_wav(
     return struct.pack("<4sI4s", b"RIFF", 4 + len(chunks), b"WAVE") + chunks
 
 
+def _decoded(
+    source: Source,
+    label: str,
+    *,
+    start: float | None,
+    stop: float | None,
+    max_seconds: float | None,
+    min_seconds: float,
+    accept: Collection[Kind],
+) -> tuple[np.ndarray, AudioInfo]:
+    """The window's frames, (N, channels), and the header; finite and at a level that sound can have."""
+    check_length(source, label, cut="truncated" not in accept)
+    with opened(source, label) as (file, info):
+        rate, promised = info.sample_rate, _promised(info, start, stop)
+        if info.frames == 0:
+            raise AudioError(label, "empty", "it holds no sound: remove it from the list or get it again")
+        if max_seconds is not None and promised is not None and promised > max_seconds * rate:
+            raise AudioError(label, "too_long", _too_long(promised / rate, max_seconds))
+        if info.frames is not None and "too_short" not in accept:
+            _check_window(label, seconds=info.frames / rate, start=start, stop=stop)
+        limit = promised if promised is not None or max_seconds is None else int(max_seconds * rate) + 1
+        samples, broken = decode(file, first=round((start or 0) * rate), frames=limit)
+    if promised is None and max_seconds is not None and len(samples) > max_seconds * rate:
+        raise AudioError(label, "too_long", _too_long(len(samples) / rate, max_seconds))
+    slack = 0 if info.frames is not None else WINDOW_SLACK * rate
+    if (broken or (promised is not None and len(samples) < promised - slack)) and "truncated" not in accept:
+        of = "" if promised is None else f" of {promised}"
+        what = f"only {len(samples)}{of} frames decode, the rest is cut off or damaged"
+        raise AudioError(label, "truncated", f"{what}: get the file again, or accept={{'truncated'}}")
+    if len(samples) < max(2, min_seconds * rate) and ("too_short" not in accept or len(samples) == 0):
+        kind: Kind = "too_short" if len(samples) else "empty"
+        what = f"{len(samples)} samples at {rate} Hz are less than {1000 * min_seconds:g} ms"
+        raise AudioError(label, kind, f"{what}: remove it from the list, or lower min_seconds")
+    if not np.isfinite(samples).all():
+        bad = int(np.count_nonzero(~np.isfinite(samples)))
+        raise AudioError(label, "not_finite", f"{bad} samples are NaN or infinite: get it again or remove it")
+    if (peak := float(np.abs(samples).max())) > LOUDEST:
+        what = f"its peak is {peak:g} where full scale is 1: was it written without dividing by 32768?"
+        raise AudioError(label, "too_loud", f"{what} Scale it, or get it again")
+    return samples, info
+
+
 def _check_options(
     label: str, *, channel: str, start: float | None, stop: float | None, accept: Collection[Kind]
 ) -> None:
@@ -202,18 +258,29 @@ def _too_long(seconds: float, limit: float) -> str:
     return f"{seconds:.1f} s are over the limit of {limit:g} s: read a window or raise max_seconds"
 
 
-def _mono(samples: np.ndarray, channel: Channel, *, label: str, silence_allowed: bool) -> np.ndarray:
-    if not np.isfinite(samples).all():
-        bad = int(np.count_nonzero(~np.isfinite(samples)))
-        raise AudioError(label, "not_finite", f"{bad} samples are NaN or infinite: get it again or remove it")
+def _mono(
+    samples: np.ndarray, channel: Channel, *, label: str, step: float, silence_allowed: bool
+) -> np.ndarray:
     mono = samples[:, 0].copy() if channel == "first" else samples.mean(axis=1, dtype=np.float32)
-    if np.ptp(mono) < SILENCE and not silence_allowed:
-        what = "it is silent: remove it from the list, or accept={'silent'}"
-        if np.ptp(samples, axis=0).max() >= SILENCE:
-            other = "first" if channel == "mean" else "mean"
-            what = f"channel={channel!r} of its {samples.shape[1]} channels is silent: use channel={other!r}"
+    if np.ptp(samples, axis=0).max() < SILENCE:
+        if silence_allowed:
+            return mono
+        raise AudioError(label, "silent", _SILENT)
+    if np.ptp(mono) < SILENCE or _cancelled(mono, samples, ROUNDING * step):  # never what was meant
+        other = "first" if channel == "mean" else "mean"
+        what = f"channel={channel!r} of its {samples.shape[1]} channels is silent: use channel={other!r}"
         raise AudioError(label, "silent", what)
     return mono
+
+
+def _cancelled(mono: np.ndarray, samples: np.ndarray, rounding: float) -> bool:
+    """True where one channel, or the mean of all, has but rounding noise of the sound in the others."""
+    if samples.shape[1] == 1:
+        return False
+    left, heard = (float(np.sqrt(np.mean(np.square(x), axis=0)).max()) for x in (mono, samples))
+    if left < CANCELLED * heard:
+        return True
+    return bool(np.ptp(mono) <= rounding and np.ptp(samples, axis=0).max() > 10 * rounding)
 
 
 def _checked(waveform: np.ndarray, name: str, *, full_scale: bool) -> np.ndarray:
