@@ -2,7 +2,8 @@
 
 `test.csv`, `val.csv`, `train.csv` with audiocap_id,youtube_id,start_time,caption; one row per caption, so the
 five captions of a test clip are grouped by (youtube_id, start_time). Audio in `<split>/`, `audio/<split>/` or
-`audio/` as <youtube_id>_<start>, <audiocap_id> or <youtube_id>, .wav or .flac, ten seconds each.
+`audio/` as <youtube_id>_<start>, <audiocap_id>, <youtube_id> or as the usual packs have it
+(core.data.imports.names), .wav or .flac, ten seconds each.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from core.data.imports.layout import (
     with_audio,
     youtube_clip,
 )
+from core.data.imports.names import video_stems
 from core.data.schema import CAPTIONED, DatasetError, some
 
 FEATURES = CAPTIONED
@@ -58,9 +60,9 @@ def rows(
 
     def entries() -> Iterator[Entry]:
         for clip, lines in clips.items():
-            stems = [names[clip], *(line["audiocap_id"] for line in lines)]
-            if times_in_split[clip[0]] == 1:  # else the bare video id could be any of its pieces
-                stems.append(clip[0])
+            alone = times_in_split[clip[0]] == 1  # else the bare video id could be any of its pieces
+            usual = video_stems(*clip, clip[1] + 10.0, alone=alone)
+            stems = [names[clip], *(line["audiocap_id"] for line in lines), *usual]
             yield Entry(
                 row={
                     "id": names[clip],
@@ -77,6 +79,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="audiocaps",
+        root=folder,
         folder=places[0],
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -2,7 +2,7 @@
 
 `{eval,balanced_train}_segments.csv`: lines with # are comments; YTID, start_seconds, end_seconds, and all
 labels as codes in quotes. `class_labels_indices.csv` names the codes. Audio in `eval/`, `balanced_train/` or
-`audio/` as <id>, Y<id>, <id>_<start in ms> or <id>_<start>_<end>, .wav or .flac.
+`audio/` as <id>, Y<id>, <id>_<start in ms> or <id>_<start>_<end> (core.data.imports.names), .wav or .flac.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from core.data.imports.layout import (
     with_audio,
     youtube_clip,
 )
+from core.data.imports.names import video_stems
 from core.data.imports.plain import one_of, read_list
 from core.data.schema import MULTILABEL, DatasetError, some
 
@@ -57,7 +58,7 @@ def rows(
     def entries() -> Iterator[Entry]:
         for row in table:
             clip, start, end = row["id"], float(row["start"]), float(row["end"])
-            stems = (clip, f"Y{clip}", f"{clip}_{round(1000 * start)}", f"{clip}_{start:.3f}_{end:.3f}")
+            stems = video_stems(clip, start, end, alone=True)  # one segment a video
             yield Entry(
                 row={
                     "id": clip,
@@ -77,6 +78,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="audioset",
+        root=folder,
         folder=places[0],
         sample_rate=sample_rate,
         allow_missing=allow_missing,

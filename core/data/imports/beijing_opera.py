@@ -74,6 +74,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="beijing_opera",
+        root=folder,
         folder=folder,
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core.data.imports.layout import Entry, log, read_csv, require_unique, with_audio
+from core.data.imports.layout import Entry, bare_video, log, read_csv, require_unique, with_audio
+from core.data.imports.names import plain_name
 from core.data.schema import COMPARISON, DatasetError, some
 
 FEATURES = COMPARISON
@@ -38,7 +39,7 @@ def order_rows(
     csv = _find(folder, "CompA_order_benchmark.csv")
     captions = ("pair_caption", "reversed_pair_caption", "triplet_caption")
     files = ("pair_file", "reversed_pair_file", "triplet_file")
-    table = read_csv(csv, columns=[*captions, *files])
+    table = read_csv(csv, columns=[*captions, *files], as_is=files)
     instances: list[_Instance] = [([row[c] for c in captions], [row[f] for f in files], []) for row in table]
     yield from _rows(
         "compa_order",
@@ -67,12 +68,12 @@ def attribute_rows(
     captions = ("pair_caption", "reversed_pair_caption")
     plain = ("pair_file", "reversed_pair_file")
     files = tuple(f"{name}.1" for name in plain)
-    table = read_csv(csv, columns=[*captions, *plain, *files])
+    table = read_csv(csv, columns=[*captions, *plain, *files], as_is=files)
     instances = [
         (
             [*(row[c] for c in captions), "-"],
             [*(row[f] for f in files), "-"],
-            [f"youtube:{row[p]}" for p in plain if row[p] not in ("", "-")],
+            [f"youtube:{bare_video(row[p])}" for p in plain if row[p] not in ("", "-")],
         )
         for row in table
     ]
@@ -101,7 +102,7 @@ def _rows(
     entries, differ, half = [], [], []
     for number, (captions, files, origin) in enumerate(instances):
         row_id = f"{name}-{number:03d}"
-        given = [(c not in ("", "-"), f not in ("", "-")) for c, f in zip(captions, files, strict=True)]
+        given = [(_given(c), _given(f)) for c, f in zip(captions, files, strict=True)]
         if any(c != f for c, f in given) or not all(given[0]) or not all(given[1]):
             half.append(f"row {number + 1}")
             continue
@@ -111,7 +112,7 @@ def _rows(
             differ.append(row_id)
         row: dict[str, Any] = {
             "id": row_id,
-            "clips": origin + [f"{name}:{f}" for f in files if f not in ("", "-")],
+            "clips": origin + [f"{name}:{plain_name(f)}" for f in files if _given(f)],
         }
         for part in _PARTS:
             row[f"{part}_caption"] = texts[part] if part in parts else None
@@ -136,12 +137,17 @@ def _rows(
     yield from with_audio(
         entries,
         name=name,
+        root=csv.parent.parent,
         folder=places[0],
         sample_rate=sample_rate,
         allow_missing=allow_missing,
         notes=notes,
         advice=_ADVICE,
     )
+
+
+def _given(cell: str) -> bool:
+    return cell.strip() not in ("", "-")
 
 
 def _words(caption: str) -> tuple[tuple[str, int], ...]:

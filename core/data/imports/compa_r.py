@@ -79,6 +79,7 @@ def rows(
     yield from with_audio(
         entries,
         name="compa_r",
+        root=folder,
         folder=folder / f"compa_r_{split}_audios",
         sample_rate=sample_rate,
         allow_missing=allow_missing,

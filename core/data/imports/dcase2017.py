@@ -98,6 +98,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="dcase2017",
+        root=folder,
         folder=places[0],
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -50,6 +50,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="esc50",
+        root=folder,
         folder=home / "audio",
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -11,7 +11,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.data.imports.layout import Entry, read_csv, require_unique, with_audio
+from core.data.imports.layout import (
+    Entry,
+    read_csv,
+    require_numbers,
+    require_unique,
+    with_audio,
+    without_header,
+)
 from core.data.schema import MULTILABEL, DatasetError, some
 
 FEATURES = MULTILABEL
@@ -53,6 +60,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="fsd50k",
+        root=folder,
         folder=audio_folder,
         sample_rate=sample_rate,
         allow_missing=allow_missing,
@@ -65,6 +73,8 @@ def labels(folder: Path) -> list[str]:
     """The 200 classes in words, in the order of vocabulary.csv (no header: index, label, mid)."""
     vocabulary = folder / "FSD50K.ground_truth" / "vocabulary.csv"
     table = read_csv(vocabulary, columns=("index", "label", "mid"), header=False)
+    table = without_header(table, is_row=lambda row: row["mid"].startswith("/"), where=vocabulary)
+    require_numbers(table, column="index", key="label", where=vocabulary)
     return _in_words(row["label"] for row in table)
 
 

@@ -41,6 +41,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="gtzan",
+        root=folder,
         folder=home,
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import logging
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from core.audio.files import printable
 from core.audio.read import AudioError, read_audio, write_flac
+from core.data.imports.names import Finder
 from core.data.schema import DatasetError, duplicates, some
 
 log = logging.getLogger(__name__)
+
+# UTF-8 first: any bytes read as Latin-1. cp1252 is what Latin-1 files of Windows are
+OLD_ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
+SHEET_ERRORS = {"#NAME?", "#REF!", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#N/A"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +40,17 @@ def read_csv(
     *,
     columns: Sequence[str],
     header: bool = True,
-    encoding: str = "utf-8-sig",
+    encodings: Sequence[str] = ("utf-8-sig",),
     allow_bom: bool = True,
+    as_is: Sequence[str] = (),
 ) -> list[dict[str, str]]:
     """The rows of an official CSV as {column: text}, stripped. A second column of the same name gets `.1`.
 
-    header=False: the file has none and `columns` are its fields in order. A byte-order mark is skipped unless
-    allow_bom is False (for readers of others that trip over it). Raises DatasetError naming the file, the
-    columns that are missing or the lines with too few or too many fields.
+    header=False: the file has none and `columns` are its fields in order. encodings: tried in this order.
+    as_is: columns of file names, which are not stripped, since blanks may be part of a name. A byte-order
+    mark is skipped unless allow_bom is False (for readers of others that trip over it). Raises DatasetError
+    naming the file, the columns that are missing, the lines with too few or too many fields, and cells that a
+    spreadsheet put in the place of an id.
     """
     if not path.is_file():
         raise DatasetError(f"{path} is missing; unpack the official files so that it is there")
@@ -49,9 +60,11 @@ def read_csv(
             f"{path} begins with a byte-order mark; save it as UTF-8 without one (or unpack it again)"
         )
     try:
-        lines = [line for line in csv.reader(io.StringIO(raw.decode(encoding), newline="")) if any(line)]
+        text = _decoded_text(raw, encodings)
+        lines = [line for line in csv.reader(io.StringIO(text, newline="")) if any(line)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path} does not read as a {encoding} CSV ({error}); unpack it again") from error
+        what = f"{path} does not read as a {encodings[0]} CSV"
+        raise DatasetError(f"{what} ({error}); unpack it again") from error
     if not lines:
         raise DatasetError(f"{path} is empty; unpack it again")
     names = _numbered(cell.strip() for cell in lines[0]) if header else list(columns)
@@ -63,7 +76,37 @@ def read_csv(
             f"{path}: {len(ragged)} rows do not have {len(names)} fields (row {some(ragged)}); unpack "
             "it again"
         )
-    return [dict(zip(names, (cell.strip() for cell in line), strict=True)) for line in body]
+    refuse_spreadsheet_errors(body, where=path)
+    return [
+        {name: cell if name in as_is else cell.strip() for name, cell in zip(names, line, strict=True)}
+        for line in body
+    ]
+
+
+def refuse_spreadsheet_errors(lines: Sequence[Sequence[str]], *, where: Path) -> None:
+    """Raise DatasetError where a spreadsheet made an error value of a cell, as of ids that begin with "-"."""
+    bad = [number for number, line in enumerate(lines, 1) if SHEET_ERRORS.intersection(map(str.strip, line))]
+    if bad:
+        raise DatasetError(
+            f"{where}: {len(bad)} rows hold #NAME? or another error value of a spreadsheet ({some(bad)}): "
+            'it makes them of ids that begin with "-": take the official file'
+        )
+
+
+def without_header(
+    table: Sequence[dict[str, str]], *, is_row: Callable[[Mapping[str, str]], bool], where: Path
+) -> list[dict[str, str]]:
+    """The rows of a list that officially has no header, without one that a program has added on top.
+
+    is_row: whether a row can be one of the list's. Raises DatasetError where any other row is none.
+    """
+    wrong = [number for number, row in enumerate(table) if not is_row(row)]
+    if wrong and wrong != [0]:
+        bad = [number + 1 for number in wrong]
+        raise DatasetError(
+            f"{where}: {len(bad)} rows are not what they should be (row {some(bad)}); take the official file"
+        )
+    return list(table[1:] if wrong else table)
 
 
 def require_unique(ids: Sequence[str], *, where: Path | str) -> None:
@@ -86,6 +129,7 @@ def with_audio(
     entries: Iterable[Entry],
     *,
     name: str,
+    root: Path,
     folder: Path,
     sample_rate: int | None,
     allow_missing: bool,
@@ -94,6 +138,7 @@ def with_audio(
 ) -> Iterator[dict[str, Any]]:
     """The rows of `entries` with their audio: the official file's own bytes, or FLAC (mono) at `sample_rate`.
 
+    root: the official folder, out of which no name may lead; folder: the one that messages name for audio.
     Every file is decoded once, so that nothing unreadable gets in. Missing files: DatasetError before the
     first row, or, with allow_missing, left out and listed in notes["missing"]. Unreadable files: DatasetError
     after the last row, counting all of them (write_dataset then keeps nothing), whatever allow_missing says.
@@ -102,11 +147,10 @@ def with_audio(
     missing: list[str] = []
     wanted: list[str] = []
     total = 0
+    finder = Finder(root)
     for entry in entries:
         total += 1
-        found = {
-            column: next((p for p in paths if p.is_file()), None) for column, paths in entry.audio.items()
-        }
+        found = {column: finder.find(paths) for column, paths in entry.audio.items()}
         if lost := [column for column, path in found.items() if path is None]:
             missing.append(str(entry.row["id"]))
             wanted.extend(str(entry.audio[column][0]) for column in lost)
@@ -135,8 +179,8 @@ def load_audio(path: Path, *, sample_rate: int | None) -> dict[str, Any]:
     """
     waveform, rate = read_audio(path, sample_rate=sample_rate)
     if sample_rate is None:
-        return {"bytes": path.read_bytes(), "path": path.name}
-    return {"bytes": write_flac(np.clip(waveform, -1.0, 1.0), rate), "path": f"{path.stem}.flac"}
+        return {"bytes": path.read_bytes(), "path": printable(path.name)}
+    return {"bytes": write_flac(np.clip(waveform, -1.0, 1.0), rate), "path": f"{printable(path.stem)}.flac"}
 
 
 def first_folder(folder: Path, *candidates: str) -> Path:
@@ -146,8 +190,16 @@ def first_folder(folder: Path, *candidates: str) -> Path:
 
 
 def youtube_clip(youtube_id: str, start: float, *, seconds: float = 10.0) -> str:
-    """The provenance id of a piece of a video; core.data.manifest reads its times back."""
-    return f"youtube:{youtube_id}@{start:g}-{start + seconds:g}"
+    """The provenance id of a piece of a video; core.data.manifest reads its times back.
+
+    The "Y" that packs put before an id is left out: no id has twelve characters.
+    """
+    return f"youtube:{bare_video(youtube_id)}@{start:g}-{start + seconds:g}"
+
+
+def bare_video(youtube_id: str) -> str:
+    """A YouTube id without the "Y" that AudioSet's packs put before it."""
+    return youtube_id[1:] if re.fullmatch(r"Y[\w-]{11}", youtube_id, re.ASCII) else youtube_id
 
 
 def _decoded(
@@ -177,6 +229,15 @@ def _decoded(
             f"{counts}); the first: {first}. Fetch these files again, or delete them and set "
             "allow_missing: true"
         ) from first
+
+
+def _decoded_text(raw: bytes, encodings: Sequence[str]) -> str:
+    if b"\0" in raw:
+        raise csv.Error("it holds NUL bytes, as UTF-16 and damaged files do")
+    for encoding in encodings[:-1]:
+        with contextlib.suppress(UnicodeDecodeError):
+            return raw.decode(encoding)
+    return raw.decode(encodings[-1])
 
 
 def _numbered(names: Iterable[str]) -> list[str]:

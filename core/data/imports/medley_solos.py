@@ -51,6 +51,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="medley_solos",
+        root=folder,
         folder=places[0],
         sample_rate=sample_rate,
         allow_missing=allow_missing,

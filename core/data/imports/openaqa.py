@@ -88,6 +88,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="openaqa",
+        root=folder,
         folder=folder / "audio",
         sample_rate=sample_rate,
         allow_missing=allow_missing,

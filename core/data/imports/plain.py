@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core.data.imports.layout import SHEET_ERRORS, refuse_spreadsheet_errors
 from core.data.schema import DatasetError, some
 
 
@@ -17,16 +20,15 @@ def read_list(
 ) -> list[dict[str, str]]:
     """The lines of a list without header as {column: text}, stripped; the last `optional` columns may lack.
 
-    Blank lines and those that begin with `comment` are left out; with a comma, fields may be quoted after a
-    space. Raises DatasetError naming the file and the lines with too few or too many fields.
+    Blank lines are left out, and lines that begin with `comment` above the first row, or with it and a space.
+    With a comma, fields may be quoted after a space. Raises DatasetError naming the file, the lines with too
+    few or too many fields, and cells that a spreadsheet put in the place of an id.
     """
     if not path.is_file():
         raise DatasetError(f"{path} is missing; unpack the official files so that it is there")
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        kept = [
-            line for line in text.splitlines() if line.strip() and not (comment and line.startswith(comment))
-        ]
+        kept = _rows(text, comment)
         reader = csv.reader(
             io.StringIO("\n".join(kept), newline=""),
             delimiter=delimiter,
@@ -44,17 +46,43 @@ def read_list(
         raise DatasetError(
             f"{path}: {len(ragged)} rows do not have {wanted} fields (row {some(ragged)}); unpack it again"
         )
+    refuse_spreadsheet_errors(lines, where=path)
     return [dict(zip(columns, (cell.strip() for cell in line), strict=False)) for line in lines]
 
 
 def read_json(path: Path) -> Any:
-    """The content of an official JSON file. Raises DatasetError where it is missing or is not JSON."""
+    """The content of an official JSON file; of JSON lines, as `datasets` writes them, the list of all.
+
+    Raises DatasetError where it is missing or is neither.
+    """
     if not path.is_file():
         raise DatasetError(f"{path} is missing; unpack the official files so that it is there")
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise DatasetError(f"{path} does not read as JSON ({error}); unpack it again") from error
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        lines = [line for line in text.split("\n") if line.strip()]  # not at U+2028, which texts may hold
+        read: list[Any] = []
+        with contextlib.suppress(json.JSONDecodeError, RecursionError):
+            for line in lines if len(lines) > 1 else ():
+                read.append(json.loads(line))
+            if read:
+                return read
+        where = f", nor does line {len(read) + 1} as JSON lines" if read else ""
+        raise DatasetError(f"{path} does not read as JSON ({error}){where}; unpack it again") from error
+
+
+def _rows(text: str, comment: str) -> list[str]:
+    rows: list[str] = []
+    for line in re.split(r"\r\n|\r|\n", text):
+        plain = line.lstrip('"')  # a spreadsheet quotes a comment with commas
+        is_comment = comment and plain.startswith(comment) and (plain[1:2] in ("", " ") or not rows)
+        if line.strip() and (not is_comment or plain.split(",")[0].strip().strip('"') in SHEET_ERRORS):
+            rows.append(line)
+    return rows
 
 
 def one_of(split: str, splits: Sequence[str], *, name: str) -> None:

@@ -68,6 +68,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="tut2017",
+        root=folder,
         folder=home / "audio",
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -51,6 +51,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="urbansound8k",
+        root=folder,
         folder=home / "audio",
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -60,6 +60,7 @@ def rows(
     yield from with_audio(
         entries(),
         name="vocalsound",
+        root=folder,
         folder=audio_folder,
         sample_rate=sample_rate,
         allow_missing=allow_missing,

@@ -122,7 +122,12 @@ def test_the_manifest_of_a_data_set() -> None:
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_manifests_round_trip(tmp_path: Path, ending: str) -> None:
-    rows = frame({**video("v", 1, 2), "clips": ("a", "b")}, {"id": "x", "sha256": "ff"})
+    entity = "clotho:Geese1 - (Apollonia&#39;s sPA) 18.44 05.10.wav"
+    rows = frame(
+        {**video("aB3_dE-gH1k", 1, 2), "clips": ("a", "b")},
+        {"id": "x", "sha256": "ff", "path": " a street.wav"},
+        {"id": "y", "clips": (entity, "clotho:rain; at night.wav")},
+    )
     path = tmp_path / f"manifest{ending}"
     write_manifest(path, rows)
     got = read_manifest(path)
@@ -165,3 +170,35 @@ def test_a_manifest_with_a_byte_order_mark_and_missing_audio(tmp_path: Path) -> 
         read_manifest(path, audio=True)
     with pytest.raises(DatasetError, match="no training manifest here"):
         read_manifest(tmp_path / "other.csv")
+
+
+@pytest.mark.parametrize(
+    "youtube_id", ["YaB3_dE-gH1k", "aB3_dE-gH1", "https://youtu.be/aB3_dE-gH1k", "#NAME?"]
+)
+def test_what_is_no_youtube_id_compares_with_nothing_and_is_refused(tmp_path: Path, youtube_id: str) -> None:
+    path = tmp_path / "manifest.csv"
+    path.write_text(HEADER + f"x,made_up,{youtube_id},30,40,a.wav,cap\n")
+    with pytest.raises(DatasetError, match=r"1 x youtube_id is not eleven letters, digits, - or _ \(x\)"):
+        read_manifest(path)
+    path.write_text(HEADER.strip() + f",clips\nx,made_up,,,,a.wav,cap,youtube:{youtube_id}@30-40\n")
+    with pytest.raises(DatasetError, match="1 x a clip of YouTube"):
+        read_manifest(path)
+
+
+def test_videos_that_only_the_clips_name_are_compared_by_time(tmp_path: Path) -> None:
+    test = manifest_of([{"id": "a", "clips": ["youtube:aB3_dE-gH1k@30-40"]}], source_dataset="audiocaps")
+    path = tmp_path / "manifest.csv"
+    clips = "freesound:7;youtube:0123456789-@0-10;youtube:aB3_dE-gH1k@35-45"
+    path.write_text(HEADER.strip() + f",clips\nx,made_up,,,,a.wav,cap,{clips}\n")
+    train = read_manifest(path)
+    assert train["youtube_id"].tolist() == ["0123456789-", "aB3_dE-gH1k"]
+    with pytest.raises(ContaminationError) as caught:
+        check_contamination({"t": test}, {"m": train})
+    assert caught.value.report["found"] == {"t": {"m": {"time": ["a"]}}}
+
+
+def test_an_entity_in_a_file_name_parts_no_clips(tmp_path: Path) -> None:
+    name = "clotho:Geese1 - (Apollonia&#39;s sPA) 18.44 05.10.wav"
+    path = tmp_path / "manifest.csv"
+    path.write_text(HEADER.strip() + f",clips\nx,made_up,,,,a.wav,cap,{name};freesound:7\n")
+    assert read_manifest(path)["clips"].tolist() == [(name, "freesound:7")]

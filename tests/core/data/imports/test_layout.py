@@ -118,7 +118,10 @@ def test_a_missing_empty_or_broken_csv(csv_layout) -> None:
     with pytest.raises(DatasetError, match=r"1 rows do not have \d+ fields \(row \d+\)"):
         csv_layout.rows_now()
     csv_layout.csv.write_bytes(content.encode() + b"\xff\xfe\n")
-    with pytest.raises(DatasetError, match="does not read as a utf-8-sig CSV"):
+    other = "does not read as a utf-8-sig CSV"
+    if csv_layout.name == "clothoaqa":  # it may be in an older encoding, in which any bytes are letters
+        other = "1 rows do not have"
+    with pytest.raises(DatasetError, match=other):
         csv_layout.rows_now()
     csv_layout.csv.write_text("")
     with pytest.raises(DatasetError, match="is empty"):

@@ -187,7 +187,9 @@ def test_clothoaqa_counts_questions_without_three_answers(official, caplog: pyte
     layout.csv.write_text("\n".join(layout.csv.read_text().splitlines()[:-1]) + "\n")
     notes: dict = {}
     assert len(layout.rows_now(notes=notes)) == 4
-    assert notes == {"answers_not_three": ["Bells, far-0"]}
+    assert notes["answers_not_three"] == ["Bells, far-0"]
+    assert notes["counts"] == {"questions": 4, "unanimous": 1, "not_binary": 2}
+    assert notes["differs"]["unanimous"] == "1 of 1109"
     assert "1 questions do not have three answers (Bells, far-0)" in caplog.text
 
 
