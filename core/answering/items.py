@@ -71,12 +71,12 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
 
 
 def load_audios(item: Item) -> tuple[bytes, ...]:
-    """The encoded files of an item. Raises ItemError."""
+    """The encoded files of an item, also those of 0 bytes: who decodes them says so. Raises ItemError."""
     try:
         audios = item.audios() if callable(item.audios) else item.audios
         heard = (audios,) if isinstance(audios, bytes) else tuple(audios or ())
-        if wrong := [type(audio).__name__ for audio in heard if not isinstance(audio, bytes) or not audio]:
-            raise TypeError(f"bytes of a file are needed, not (empty) {wrong[0]}")
+        if wrong := [type(audio).__name__ for audio in heard if not isinstance(audio, bytes)]:
+            raise TypeError(f"bytes of a file are needed, not {wrong[0]}")
     except Exception as error:
         raise ItemError(
             f"{item.id}: its audio cannot be loaded ({type(error).__name__}: {error}); put the file in its "

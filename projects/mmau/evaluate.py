@@ -20,12 +20,12 @@ from core import machine
 from core.answering import controls
 from core.answering.asked import Answer, PromptStyle
 from core.answering.harness import evaluate
-from core.answering.records import read_predictions
 from core.answering.sharing import ProcessError
 from core.data.choices import SPLITS, ChoiceItem
 from core.files import write_json
 from core.resume import REPOSITORY
-from projects.mmau.questions import Sounds, read_exam, some_of, to_items
+from projects.mmau.elsewhere import read_outputs
+from projects.mmau.questions import Sounds, read_exam, require_audio, some_of, to_items
 from projects.mmau.report import as_json, report, table
 
 
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not given.score_only:
             _ask(given, exam, chosen)
         if machine.is_main_process():
-            _score(given, chosen)
+            _score(given, exam, chosen)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
@@ -124,9 +124,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _ask(given: argparse.Namespace, exam: Sequence[ChoiceItem], chosen: Sequence[ChoiceItem]) -> None:
     opened = open_answer(given, exam)
     # what looks at the options only needs no audio, so that it can be run before the audio is there
+    sounds: Sounds = "none" if given.control else given.sounds
+    if sounds != "none" and not given.allow_missing:
+        require_audio(chosen)
     items = to_items(
         chosen,
-        sounds="none" if given.control else given.sounds,
+        sounds=sounds,
         seed=given.seed,
         lengths=opened.by_duration,
     )
@@ -150,11 +153,11 @@ def _ask(given: argparse.Namespace, exam: Sequence[ChoiceItem], chosen: Sequence
         )
 
 
-def _score(given: argparse.Namespace, chosen: Sequence[ChoiceItem]) -> None:
+def _score(given: argparse.Namespace, exam: Sequence[ChoiceItem], chosen: Sequence[ChoiceItem]) -> None:
     if not any(one.answer for one in chosen):
         print("the answers are withheld: make the server's file with `python -m projects.mmau.submit`")
         return
-    made = report(chosen, read_predictions(given.out))
+    made = report(chosen, read_outputs(given.out, exam))
     print(table(made))
     if given.scores is not None:
         write_json(given.scores, as_json(made))
@@ -180,7 +183,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     which.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible endpoint, up to /v1")
     which.add_argument("--control", choices=("random", "first", "longest", "most_frequent"))
-    which.add_argument("--score-only", action="store_true", help="score what --out holds")
+    which.add_argument(
+        "--score-only",
+        action="store_true",
+        help="score what --out holds: predictions, or a list of questions with model_output",
+    )
     add("--model-name", default="", help="the endpoint's model")
     add("--key-variable", default="", help="environment variable that holds the endpoint's key")
     add("--concurrency", type=_positive, default=8, help="requests at a time")

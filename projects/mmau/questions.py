@@ -10,12 +10,13 @@ from typing import Literal, TypeAlias
 import datasets
 
 from core.answering import controls
-from core.answering.items import Item
+from core.answering.items import Item, ItemError
 from core.audio.files import AudioError
 from core.audio.read import audio_info
 from core.data.choices import ChoiceItem, choice_item, stored_split
 from core.data.imports.mmau import read_items
 from core.data.parquet import INFO, read_dataset
+from core.data.schema import some
 
 Sounds: TypeAlias = Literal["own", "noise", "other", "none"]
 
@@ -41,6 +42,18 @@ def some_of(exam: Sequence[ChoiceItem], limit: int | None) -> list[ChoiceItem]:
     if limit is None or limit >= len(exam):
         return list(exam)
     return [exam[i * len(exam) // limit] for i in range(limit)]
+
+
+def require_audio(exam: Sequence[ChoiceItem]) -> None:
+    """Raise ItemError where an item lacks its audio, with the first path that was looked for."""
+    if missing := [one for one in exam if one.missing]:
+        lost = missing[0]
+        path = next(name for audio, name in zip(lost.audios, lost.audio_names, strict=True) if audio is None)
+        raise ItemError(
+            f"{len(missing)} of {len(exam)} items have no audio ({some([one.id for one in missing])}); "
+            f"looked for {path} first: put the files there or name their folder with --audio. "
+            "--allow-missing asks the rest only"
+        )
 
 
 def to_items(exam: Sequence[ChoiceItem], *, sounds: Sounds, seed: int, lengths: bool) -> list[Item]:

@@ -16,8 +16,8 @@ from typing import get_args
 
 from core.answering.records import PredictionsError, read_predictions
 from core.data.choices import file_sha256
-from core.data.imports.mmau import COUNTS
 from core.data.imports.mmau_forms import read_questions
+from core.data.imports.mmau_versions import COUNTS
 from core.data.imports.plain import read_json
 from core.data.schema import DatasetError, some
 from core.files import OutputError, write_json

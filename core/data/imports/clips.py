@@ -14,17 +14,20 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import soundfile
 import soxr
 
-from core.audio.files import AudioError, decode, opened
-from core.audio.read import SILENCE, read_audio, write_flac
+from core.audio.files import AudioError, decode, opened, printable
+from core.audio.read import SILENCE, check_audio, read_audio, write_flac
+from core.data.imports.names import Finder, below
 from core.data.parquet import IN_MEMORY_LIMIT
 from core.data.schema import DatasetError, some
 
 log = logging.getLogger(__name__)
 
+AUDIO_COLUMNS = ("context", "audio")
 MAX_SECONDS = 1200.0  # MMAU-Pro's longest are about ten minutes; some run over
 
 
@@ -36,23 +39,26 @@ class Clip:
     load: Callable[[], bytes] | None
 
 
-def clip_at(paths: Sequence[Path]) -> Clip:
-    """The first of `paths` that is a file; else none, under the name of the first."""
-    found = next((path for path in paths if path.is_file()), None)
-    return Clip(str(found or paths[0]), found.read_bytes if found else None)
+def clip_at(paths: Sequence[Path], finder: Finder) -> Clip:
+    """The first of `paths` that is a file, also if it is spelt otherwise; else none, named as the first."""
+    found = finder.find(paths)
+    return Clip(printable(found or paths[0]), found.read_bytes if found else None)
 
 
-def below(folder: Path, name: str) -> Path:
-    """A path of an official list inside `folder`, whatever it begins with ("./", "/", "../")."""
-    return folder.joinpath(*(part for part in PurePosixPath(name).parts if part not in ("..", "/")))
+def exam_shards(folder: Path) -> list[Path]:
+    """Parquet of an exam, with choices and audio, in `folder` or one folder below it; not any other there."""
+    found = sorted([*folder.glob("*.parquet"), *folder.glob("*/*.parquet")])
+    return [file for file in found if file.is_file() and _is_exam(file)]
 
 
 def stored_rows(
-    files: Sequence[Path], *, audio: Sequence[str]
+    files: Sequence[Path], *, home: Path | None = None
 ) -> tuple[list[dict[str, Any]], Callable[[int], Clip]]:
     """The rows of Parquet without their audio, and what gives the clip of one by its position.
 
-    audio: names that the column may have. Audio stays on the disk until it is asked for. Raises DatasetError.
+    Audio stays on the disk until it is asked for. Where a row has a path and no bytes, as `to_parquet` of
+    `datasets` leaves it, that file is taken, or one of that name in `home` (the Parquet's folder). Raises
+    DatasetError.
     """
     try:
         if sum(file.stat().st_size for file in files) <= IN_MEMORY_LIMIT:
@@ -60,24 +66,48 @@ def stored_rows(
         else:  # memory-mapped from the Arrow cache of `datasets`
             read = datasets.Dataset.from_parquet([str(file) for file in files])
     except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0][:200]
         raise DatasetError(
-            f"{files[0].parent}: the Parquet there does not read ({error}); get it again"
+            f"{files[0].parent}: the Parquet there does not read ({reason}); get it again"
         ) from error
-    column = next((name for name in audio if name in read.column_names), None)
+    column = next((name for name in AUDIO_COLUMNS if name in read.column_names), None)
     if column is None:
         raise DatasetError(
-            f"{files[0]}: expected a column {' or '.join(audio)} of audio; it has "
+            f"{files[0]}: expected a column {' or '.join(AUDIO_COLUMNS)} of audio; it has "
             f"{', '.join(read.column_names)}"
         )
     read = read.cast_column(column, datasets.Audio(decode=False))
+    stored = read.data.column(column)
+    has_bytes = pc.fill_null(pc.is_valid(pc.struct_field(stored, "bytes")), False).to_pylist()
+    paths = pc.struct_field(stored, "path").to_pylist()
+    folder = files[0].parent if home is None else home
+    finder = Finder(folder)
 
     def load(position: int) -> bytes:
         return (read[position][column] or {}).get("bytes") or b""
 
     def heard(position: int) -> Clip:
-        return Clip(f"{files[0].parent.name}-{position}.wav", partial(load, position))
+        name = paths[position]
+        if has_bytes[position] or not name:
+            there = partial(load, position) if has_bytes[position] else None
+            return Clip(f"{files[0].parent.name}-{position}.wav", there)
+        own = Path(name)
+        if own.is_absolute() and own.is_file():
+            return Clip(printable(own), own.read_bytes)
+        bare = below(folder, name)
+        found = clip_at([bare, *(folder / sub / bare.name for sub in ("", "audio"))], finder)
+        return found if found.load else Clip(name, None)
 
     return read.remove_columns([column]).to_list(), heard
+
+
+def _is_exam(file: Path) -> bool:
+    """Also of a Parquet that does not read, so that reading it says why."""
+    try:
+        names = pq.read_schema(file).names
+    except (pa.ArrowException, OSError):
+        return True
+    return "choices" in names and any(name in names for name in AUDIO_COLUMNS)
 
 
 def with_clips(
@@ -147,32 +177,30 @@ def _encoded(clip: Clip, *, sample_rate: int | None, mono: bool) -> tuple[dict[s
         data = clip.load()
     except OSError as error:
         raise AudioError(clip.name, "unreadable", f"cannot be opened ({error.strerror}): check it") from error
-    waveform, rate = read_audio(
-        data,
-        sample_rate=sample_rate if mono else None,
-        max_seconds=MAX_SECONDS,
-        accept={"silent"},
-        name=clip.name,
-    )
-    silent = bool(np.ptp(waveform) < SILENCE)
     path = PurePosixPath(clip.name).name
+    if mono and sample_rate is not None:
+        waveform, rate = read_audio(
+            data, sample_rate=sample_rate, max_seconds=MAX_SECONDS, accept={"silent"}, name=clip.name
+        )
+        silent = bool(np.ptp(waveform) < SILENCE)
+        flac = write_flac(np.clip(waveform, -1.0, 1.0), rate, name=clip.name)
+        return {"bytes": flac, "path": str(PurePosixPath(path).with_suffix(".flac"))}, silent
+    check_audio(data, max_seconds=MAX_SECONDS, accept={"silent"}, name=clip.name)
+    with opened(data, clip.name) as (file, info):
+        samples, _ = decode(file, first=0, frames=None)  # (N, channels)
+    silent = bool(np.ptp(samples, axis=0).max() < SILENCE)
     if sample_rate is None:
         return {"bytes": data, "path": path}, silent
-    if mono:
-        flac = write_flac(np.clip(waveform, -1.0, 1.0), rate, name=clip.name)
-    else:
-        flac, silent = _flac_of_all_channels(data, sample_rate, name=clip.name)
+    flac = _flac_of_all_channels(samples, info.sample_rate, sample_rate, name=clip.name)
     return {"bytes": flac, "path": str(PurePosixPath(path).with_suffix(".flac"))}, silent
 
 
-def _flac_of_all_channels(data: bytes, sample_rate: int, *, name: str) -> tuple[bytes, bool]:
-    with opened(data, name) as (file, info):
-        samples, _ = decode(file, first=0, frames=None)  # (N, channels)
+def _flac_of_all_channels(samples: np.ndarray, rate: int, sample_rate: int, *, name: str) -> bytes:
     if not 1 <= samples.shape[1] <= 8:
         what = f"{samples.shape[1]} channels do not fit into FLAC: import it with sample_rate: null"
         raise AudioError(name, "unreadable", what)
-    if info.sample_rate != sample_rate:
-        samples = soxr.resample(samples, info.sample_rate, sample_rate, quality="HQ")
+    if rate != sample_rate:
+        samples = soxr.resample(samples, rate, sample_rate, quality="HQ")
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(samples, -1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue(), bool(np.ptp(samples, axis=0).max() < SILENCE)
+    return buffer.getvalue()

@@ -1,14 +1,14 @@
 """MMAU from its official files: `mmau-test-mini.json` and `mmau-test.json` of any version, with the audio in
 `test-mini-audios/` and `test-audios/`, or the Hub's Parquet, which holds questions and audio.
 
-The file was rewritten in place several times under one name and nobody publishes checksums: its SHA-256 goes
-into the notes, and the version is told from what the file holds, by what was counted in each.
+The file was rewritten in place several times under one name: its SHA-256 and its version go into the notes
+(core.data.imports.mmau_versions).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,42 +23,11 @@ from core.data.choices import (
 )
 from core.data.imports.clips import Clip, log, with_clips
 from core.data.imports.mmau_forms import EXPECTED, FILES, clips_beside, read_questions
+from core.data.imports.mmau_versions import version_of
 from core.data.imports.plain import one_of
 from core.data.schema import DatasetError, describe, duplicates
 
 FEATURES = MMAU
-COUNTS = {"test-mini": 1000, "test": 9000}
-# The current test-mini, items a skill; the file of October 2024 has 153 of stress patterns
-CURRENT = {
-    "Eco-Acoustic Knowledge": 47,
-    "Sound-Based Event Recognition": 46,
-    "Acoustic Source Inference": 48,
-    "Event-Based Sound Reasoning": 48,
-    "Ambient Sound Interpretation": 48,
-    "Acoustic Scene Reasoning": 48,
-    "Temporal Event Reasoning": 48,
-    "Rhythm and Tempo Understanding": 46,
-    "Instrumentation": 35,
-    "Musical Texture Interpretation": 34,
-    "Melodic Structure Interpretation": 33,
-    "Harmony and Chord Progressions": 33,
-    "Temporal Reasoning": 56,
-    "Musical Genre Reasoning": 34,
-    "Emotional Tone Interpretation": 33,
-    "Socio-cultural Interpretation": 20,
-    "Lyrical Reasoning": 10,
-    "Phonological Sequence Decoding": 49,
-    "Phonemic Stress Pattern Analysis": 53,
-    "Emotion State summarisation": 44,
-    "Dissonant Emotion Interpretation": 35,
-    "Event-Based Knowledge Retrieval": 33,
-    "Counting": 29,
-    "Multi Speaker Role Mapping": 27,
-    "Conversational Fact Retrieval": 22,
-    "Key highlight Extraction": 21,
-    "Emotion Flip Detection": 20,
-}
-_OLD_STRESS = 153
 
 
 def read_items(
@@ -94,7 +63,8 @@ def rows(
     """Rows of core.data.choices.MMAU from the folder of official files.
 
     notes: sha256 (of each file of questions), version, counts, defects {what: ids} of the options,
-    category_was_a_list, letters_removed, doubted {what: ids} of skills and empty options, missing, silent.
+    category_was_a_list, letters_removed, case_changed, doubted {what: ids} of skills and empty options,
+    missing, silent.
     """
     notes = {} if notes is None else notes
     found = _items(folder, None, split, allow_defects=allow_defects, notes=notes)
@@ -117,11 +87,12 @@ def _items(
 ) -> list[tuple[ChoiceItem, Clip]]:
     if split is not None:
         one_of(split, list(FILES), name="mmau")
-    read = read_questions(path, split, notes=notes)
+    read = read_questions(path, split, notes=notes, audio=audio)
     _judge(read.items, read.where, allow_defects=allow_defects, notes=notes)
     clips = read.clips
     if clips is None or audio is not None:
-        clips = clips_beside(read.items, audio or (path if path.is_dir() else path.parent))
+        beside = clips_beside(read.items, audio or (path if path.is_dir() else path.parent))
+        clips = beside if clips is None or any(clip.load for clip in beside) else clips
     return [
         (
             choice_item(item, audios=(clip.load,), audio_names=(clip.name,)),
@@ -155,7 +126,11 @@ def _judge(items: list[dict[str, Any]], where: Path, *, allow_defects: bool, not
         **{column: dict(Counter(item[column] for item in items).most_common()) for column in columns},
         "choices": {str(n): m for n, m in sorted(Counter(len(item["choices"]) for item in items).items())},
     }
-    notes["version"] = version_of(items, outside=len(defects.get(UNANSWERABLE[0], [])))
+    notes["version"] = version_of(
+        items,
+        outside=len(defects.get(UNANSWERABLE[0], [])),
+        sha256=next(iter(notes["sha256"].values())) if len(notes["sha256"]) == 1 else "",
+    )
     for key, found in (("defects", defects), ("doubted", doubted)):
         if found:
             notes[key] = {what: found[what] for what in sorted(found)}
@@ -168,24 +143,6 @@ def _judge(items: list[dict[str, Any]], where: Path, *, allow_defects: bool, not
             f"{where} ({notes['version']}): {describe(bad)}; of {len(items)} items. No model can be right "
             "there: take the current file from https://github.com/Sakshi113/MMAU, or set allow_defects"
         )
-
-
-def version_of(items: Sequence[Mapping[str, Any]], *, outside: int = 0) -> str:
-    """Which release the questions are, as far as counts tell. outside: answers not among the choices.
-
-    "current" is that of 2025-08-09 and after; nothing that was counted tells versions of the 9,000 apart.
-    """
-    skills = Counter(item["sub-category"] for item in items)
-    split = items[0]["split"]
-    if split == "test":
-        return f"test, {len(items)} of {COUNTS['test']} items" if len(items) != COUNTS["test"] else "test"
-    if len(items) != COUNTS["test-mini"]:
-        return f"part of it, {len(items)} of {COUNTS['test-mini']} items"
-    if skills["Phonemic Stress Pattern Analysis"] == _OLD_STRESS:
-        return "October 2024, since replaced"
-    if outside:
-        return f"v05.15.25 before its corrections ({outside} answers are not among the choices)"
-    return "current" if dict(skills) == CURRENT else "unknown"
 
 
 def _row(item: ChoiceItem) -> dict[str, Any]:

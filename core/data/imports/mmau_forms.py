@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from core.data.choices import file_sha256
-from core.data.imports.clips import Clip, below, clip_at, stored_rows
+from core.data.choices import DIFFICULTIES, TASKS, file_sha256
+from core.data.imports.clips import Clip, clip_at, exam_shards, stored_rows
+from core.data.imports.names import Finder, below
 from core.data.imports.plain import read_json
 from core.data.schema import DatasetError
 
@@ -37,18 +38,21 @@ class Questions:
     where: Path
 
 
-def read_questions(path: Path, split: str | None, *, notes: dict[str, Any]) -> Questions:
+def read_questions(
+    path: Path, split: str | None, *, notes: dict[str, Any], audio: Path | None = None
+) -> Questions:
     """The questions of `split` in `path`, a file or a folder of official files.
 
-    None takes all of a file, and test-mini of a folder. notes: sha256, letters_removed (from how many items),
-    category_was_a_list (ids). Raises DatasetError for a file of another shape.
+    None takes all of a file, and test-mini of a folder. audio: the folder of files that Parquet names and
+    does not hold, by default its own. notes: sha256, letters_removed (from how many items),
+    category_was_a_list, case_changed (ids). Raises DatasetError for a file of another shape.
     """
     files = _question_files(path, split or "test-mini")
     where = files[0].parent if path.is_dir() and len(files) > 1 else files[0]
     notes["sha256"] = {file.name: file_sha256(file) for file in files}
     clips: list[Clip] | None = None
     if files[0].suffix == ".parquet":
-        raw, heard = stored_rows(files, audio=("context", "audio"))
+        raw, heard = stored_rows(files, home=audio)
         clips = [heard(i) for i in range(len(raw))]
     else:
         raw = read_json(files[0])
@@ -69,11 +73,14 @@ def read_questions(path: Path, split: str | None, *, notes: dict[str, Any]) -> Q
 
 def clips_beside(items: Sequence[Mapping[str, Any]], home: Path) -> list[Clip]:
     """The audio of each item in the folder `home`, or out of Parquet there where no item has a file."""
-    clips = [_clip_in(item, home) for item in items]
-    shards = sorted(home.rglob("*.parquet")) if home.is_dir() else [home] if home.suffix == ".parquet" else []
-    if not shards or any(clip.load for clip in clips):
+    finder = Finder(home)
+    clips = [_clip_in(item, home, finder) for item in items]
+    if any(clip.load for clip in clips):
         return clips
-    raw, heard = stored_rows(shards, audio=("context", "audio"))
+    shards = exam_shards(home) if home.is_dir() else [home] if home.suffix == ".parquet" else []
+    if not shards:
+        return clips
+    raw, heard = stored_rows(shards)
     places = {
         str(item.get("id") or _attributes(item, f"{home}: item {i}").get("id")): i
         for i, item in enumerate(raw)
@@ -91,7 +98,7 @@ def _question_files(path: Path, split: str) -> list[Path]:
     places = [path / name / FILES[split] for name in ("", "MMAU", "MMAU-main")]
     if json_file := next((place for place in places if place.is_file()), None):
         return [json_file]
-    shards = sorted(path.rglob("*.parquet"))
+    shards = exam_shards(path)
     if mini := [shard for shard in shards if "mini" in str(shard.relative_to(path)).lower()]:
         shards = mini if split == "test-mini" else [shard for shard in shards if shard not in mini]
     if not shards:
@@ -105,7 +112,7 @@ def _question_files(path: Path, split: str) -> list[Path]:
 def _plain(item: Mapping[str, Any], name: str, split: str, notes: dict[str, Any]) -> dict[str, Any]:
     """An item of any form as the current JSON has it."""
     merged = {**_attributes(item, name), **{key: value for key, value in item.items() if value is not None}}
-    audio_id = str(merged.get("audio_id") or "")
+    audio_id = str(merged.get("audio_id") or "").replace("\\", "/")  # lists made on Windows
     row_id = str(merged.get("id") or merged.get("question_id") or PurePosixPath(audio_id).stem)
     question = merged.get("question", merged.get("instruction"))
     lacks = [key for key in ("choices", *ATTRIBUTES) if key not in merged]
@@ -130,6 +137,10 @@ def _plain(item: Mapping[str, Any], name: str, split: str, notes: dict[str, Any]
         category = category[0]
         notes.setdefault("category_was_a_list", []).append(row_id)
     texts = {key: str(merged[key]) for key in ATTRIBUTES}
+    for key, known in (("task", TASKS), ("difficulty", DIFFICULTIES)):  # the first releases have "Hard"
+        if texts[key] not in known and texts[key].lower() in known:
+            texts[key] = texts[key].lower()
+            notes.setdefault("case_changed", []).append(row_id)
     return {
         **texts,
         "id": row_id,
@@ -138,7 +149,7 @@ def _plain(item: Mapping[str, Any], name: str, split: str, notes: dict[str, Any]
         "choices": choices,
         "answer": answer,
         "category": str(category),
-        "split": str(merged.get("split") or split).replace("_", "-"),
+        "split": str(merged.get("split") or split).lower().replace("_", "-"),
     }
 
 
@@ -150,11 +161,11 @@ def _attributes(item: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return more
 
 
-def _clip_in(item: Mapping[str, Any], home: Path) -> Clip:
+def _clip_in(item: Mapping[str, Any], home: Path, finder: Finder) -> Clip:
     name = PurePosixPath(item["audio_id"] or f"{item['id']}.wav")
     places = [below(home, str(name))]
     places += [home / sub / name.name for sub in (f"{item['split']}-audios", "audio", "")]
-    return clip_at(places)
+    return clip_at(places, finder)
 
 
 def _parsed(text: str, name: str, key: str) -> Any:

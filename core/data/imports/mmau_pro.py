@@ -26,7 +26,8 @@ from core.data.choices import (
     mmau_pro_problems,
     option_defects,
 )
-from core.data.imports.clips import Clip, below, clip_at, log, with_clips
+from core.data.imports.clips import Clip, clip_at, log, with_clips
+from core.data.imports.names import Finder, below
 from core.data.imports.plain import one_of
 from core.data.schema import DatasetError, describe, duplicates
 
@@ -107,13 +108,14 @@ def _items(
 ) -> list[tuple[dict[str, Any], tuple[Clip, ...]]]:
     file = path / FILE if path.is_dir() else path
     home = audio or file.parent
+    finder = Finder(home.parent)
     found = []
     for number, raw in enumerate(_read(file)):
         row = _row(raw, f"{file}: row {number}")
         names = [str(name) for name in _list(raw["audio_path"], f"{file}: row {number}", "audio_path")]
         places = [[below(base, name) for base in (home, home / "data", home.parent)] for name in names]
         row["clips"] = [f"mmau_pro:{Path(name).name}" for name in names]
-        found.append((row, tuple(map(clip_at, places))))
+        found.append((row, tuple(clip_at(paths, finder) for paths in places)))
     notes["sha256"] = {file.name: file_sha256(file)}
     _judge([row for row, _ in found], file, notes=notes)
     return found

@@ -659,7 +659,7 @@ def test_missing_audio_is_listed_and_left_out_only_when_allowed(tmp_path: Path) 
             [replace(make_items(1)[0], audios=lambda: [Path("/no/such.wav").read_bytes()])],
             "item-000: its audio cannot be loaded",
         ),
-        ([replace(make_items(1)[0], audios=(b"",))], "item-000: its audio cannot be loaded"),
+        ([replace(make_items(1)[0], audios=("a.wav",))], "item-000: its audio cannot be loaded"),
     ],
 )
 def test_wrong_items_are_errors(tmp_path: Path, items: list[Item], message: str) -> None:

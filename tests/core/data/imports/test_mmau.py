@@ -11,6 +11,7 @@ import pytest
 from core.audio.read import audio_info
 from core.data.choices import MMAU, SKILLS, mmau_doubts, mmau_problems
 from core.data.imports import mmau
+from core.data.imports import mmau_versions as versions
 from core.data.parquet import read_dataset, write_dataset
 from core.data.schema import DatasetError
 
@@ -160,23 +161,71 @@ def test_every_defect_of_options_is_noted_with_its_ids(mmau_folder: Path, edit_j
 
 
 def test_what_the_released_versions_are_called(mmau_questions: Callable[..., list[dict[str, Any]]]) -> None:
-    assert set(mmau.CURRENT) == set(SKILLS)
-    assert sum(mmau.CURRENT.values()) == 1000
+    assert set(versions.CURRENT) == set(SKILLS)
+    assert sum(versions.CURRENT.values()) == 1000
     tasks = {
-        task: sum(n for s, n in mmau.CURRENT.items() if SKILLS[s].domain == task)
+        task: sum(n for s, n in versions.CURRENT.items() if SKILLS[s].domain == task)
         for task in ("sound", "music")
     }
     assert tasks == {"sound": 333, "music": 334}
     current = [
-        {"sub-category": skill, "split": "test-mini"} for skill, n in mmau.CURRENT.items() for _ in range(n)
+        {"sub-category": skill, "split": "test-mini"}
+        for skill, n in versions.CURRENT.items()
+        for _ in range(n)
     ]
-    assert mmau.version_of(current) == "current"
-    assert mmau.version_of(current, outside=147).startswith("v05.15.25 before its corrections (147 answers")
+    alike = "no published file, but as many items of each skill as in the current one"
+    assert versions.version_of(current) == alike
+    assert versions.version_of(current, outside=147) == "unknown (147 answers are not among the choices)"
     stress = {"sub-category": "Phonemic Stress Pattern Analysis", "split": "test-mini"}
     rest = [item for item in current if item["sub-category"] != stress["sub-category"]]
-    assert mmau.version_of([*rest[:847], *[stress] * 153], outside=5) == "October 2024, since replaced"
-    assert mmau.version_of([{**current[0], "sub-category": "Counting"}, *current[1:]]) == "unknown"
-    assert mmau.version_of([{**item, "split": "test"} for item in current]) == "test, 1000 of 9000 items"
+    old = [*rest[:847], *[stress] * 153]
+    assert versions.version_of(old) == "by its counts one of October 2024 to 18 May 2025, since replaced"
+    broken = "by its counts v05.15.25 before its corrections (146 answers are not among the choices)"
+    assert versions.version_of(old, outside=146) == broken
+    assert versions.version_of([{**current[0], "sub-category": "Counting"}, *current[1:]]) == "unknown"
+    assert versions.version_of([{**item, "split": "test"} for item in current]) == "test, 1000 of 9000 items"
+
+
+def test_a_published_file_is_known_by_its_checksum() -> None:
+    assert len(versions.PUBLISHED) == 17
+    assert all(len(sha256) == 64 and int(sha256, 16) for sha256 in versions.PUBLISHED)
+    items = [{"sub-category": "Counting", "split": "test-mini"}]
+    named = {
+        date: versions.version_of(items, sha256=sha256, outside=outside)
+        for (sha256, (date, _)), outside in zip(
+            versions.PUBLISHED.items(), 6 * [0] + [147, 146, 146] + 8 * [0]
+        )
+    }
+    assert named["2025-08-09"] == "current"
+    assert [date for date, name in named.items() if name == "current"] == ["2025-08-09"]
+    assert named["2024-10-23"] == "of October 2024 to March 2025, the file published on 2024-10-23"
+    assert named["2025-05-15"] == (
+        "v05.15.25 before its corrections (147 answers are not among the choices), "
+        "the file published on 2025-05-15"
+    )
+    assert named["2025-06-23"] == "v05.15.25, corrected since, the file published on 2025-06-23"
+
+
+def test_the_checksum_of_the_file_that_is_read_decides(
+    mmau_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = mmau_folder / "mmau-test-mini.json"
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setattr(versions, "PUBLISHED", {sha256: ("2025-08-09", "current")})
+    notes: dict[str, Any] = {}
+    mmau.read_items(mmau_folder, notes=notes)
+    assert notes["version"] == "current"
+
+
+def test_capitals_of_the_first_releases(mmau_folder: Path, edit_json) -> None:
+    def spelt(items: list[dict[str, Any]]) -> None:
+        items[0] |= {"difficulty": "Medium", "task": "Sound", "split": "Test_Mini"}
+
+    edit_json(mmau_folder / "mmau-test-mini.json", spelt)
+    notes: dict[str, Any] = {}
+    items = mmau.read_items(mmau_folder, notes=notes)
+    assert (items[0].difficulty, items[0].task, items[0].split) == ("medium", "sound", "test-mini")
+    assert set(notes["case_changed"]) == {items[0].id}
 
 
 def test_missing_audio_is_listed_and_needs_leave(mmau_folder: Path) -> None:
