@@ -9,42 +9,44 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
-import shutil
 import struct
-import subprocess
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO, Protocol
+
+from core.scenes.unpacking import BLOCK, MAX_BYTES, ArchiveError, Room, extract_tar, write_member
 
 
-class ArchiveError(ValueError):
-    """A container is damaged, or not of the format its name says."""
+class Reads(Protocol):
+    """What can be read in pieces."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """Up to `size` bytes, none at the end."""
+        ...
 
 
 def unpack_deb(deb: Path, folder: Path) -> None:
-    """Unpack the data of a Debian package into `folder`, by `dpkg-deb` where there is one, else in Python."""
+    """Unpack the data of a Debian package into `folder`. Raises ArchiveError."""
     folder.mkdir(parents=True, exist_ok=True)
-    if tool := shutil.which("dpkg-deb"):
-        done = subprocess.run(
-            [tool, "-x", str(deb), str(folder)], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise ArchiveError(
-                f"{deb}: not a readable package ({_last(done.stderr)}); delete it and fetch again"
-            )
-        return
+    room = Room(deb)
     for name, data in _ar_members(deb):
         if not name.startswith("data.tar"):
             continue
         try:
-            with tarfile.open(fileobj=io.BytesIO(_plain_tar(name, data))) as tar:
-                tar.extractall(folder, filter="data")
+            with tempfile.TemporaryFile(dir=folder) as plain:
+                _decompress(name, data, plain)
+                with tarfile.open(fileobj=plain) as tar:
+                    extract_tar(tar, folder, room)
         except (tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
             raise ArchiveError(
                 f"{deb}: {name} does not unpack ({error}); delete it and fetch again"
             ) from error
+        except ArchiveError as error:
+            raise ArchiveError(f"{deb}: {error}") from error
         return
     raise ArchiveError(f"{deb}: holds no data.tar, so it is not a Debian package; delete it and fetch again")
 
@@ -54,7 +56,8 @@ def unpack_containers(folder: Path) -> list[str]:
 
     Returns the containers, relative to `folder`. A `.cat` that is no sound container is left as it is.
     """
-    openers: dict[str, Callable[[Path, Path], list[str]]] = {
+    room = Room(folder)
+    openers: dict[str, Callable[[Path, Path, Room], list[str]]] = {
         ".cat": unpack_cat,
         ".pk3": unpack_pk3,
         ".rcc": unpack_rcc,
@@ -65,19 +68,20 @@ def unpack_containers(folder: Path) -> list[str]:
         if opener is None or not path.is_file() or path.is_symlink():
             continue
         inside = path.with_name(path.name + ".part")
-        opener(path, inside)
+        opener(path, inside, room)
         path.unlink()
         inside.rename(path)
         opened.append(path.relative_to(folder).as_posix())
     return opened
 
 
-def unpack_cat(cat: Path, folder: Path) -> list[str]:
+def unpack_cat(cat: Path, folder: Path, room: Room | None = None) -> list[str]:
     """OpenTTD sound set: entry i becomes `<ii>.wav`; `titles.txt` keeps the titles (author and licence).
 
     The file starts with little-endian (offset, size) pairs, the first offset telling their number (bit 31
     is a flag). An entry is a byte with the length of its title, the title, and a RIFF file of `size` bytes.
     """
+    room = room or Room(cat)
     data = cat.read_bytes()
     if len(data) < 8:
         raise ArchiveError(f"{cat}: {len(data)} bytes is too short for a sound container")
@@ -96,27 +100,34 @@ def unpack_cat(cat: Path, folder: Path) -> list[str]:
         if data[start : start + 4] != b"RIFF":
             raise ArchiveError(f"{cat}: entry {index} is not a RIFF file")
         name = f"{index:02d}.wav"
-        _write(folder, name, data[start : start + size])
+        write_member(folder, name, data[start : start + size], room)
         titles.append(data[offset + 1 : start].rstrip(b"\0").decode("utf-8", "replace"))
         names.append(name)
-    _write(folder, "titles.txt", "\n".join(f"{n}\t{t}" for n, t in zip(names, titles)).encode() + b"\n")
+    listed = "\n".join(f"{n}\t{t}" for n, t in zip(names, titles)).encode() + b"\n"
+    write_member(folder, "titles.txt", listed, room)
     return names
 
 
-def unpack_pk3(pk3: Path, folder: Path) -> list[str]:
+def unpack_pk3(pk3: Path, folder: Path, room: Room | None = None) -> list[str]:
     """A Quake-style package: a zip under another name."""
+    room = room or Room(pk3)
     try:
         with zipfile.ZipFile(pk3) as archive:
-            names = [name for name in archive.namelist() if not name.endswith("/")]
-            for name in names:
-                _write(folder, name, archive.read(name))
-    except (zipfile.BadZipFile, zlib.error) as error:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            if sum(member.file_size for member in members) > room.left:
+                room.take(room.left + 1)  # before any of it is unpacked
+            for member in members:
+                write_member(folder, member.filename, archive.read(member), room)
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
         raise ArchiveError(f"{pk3}: not a readable zip ({error})") from error
-    return names
+    except RuntimeError as error:  # encrypted
+        raise ArchiveError(f"{pk3}: cannot be unpacked ({error})") from error
+    return [member.filename for member in members]
 
 
-def unpack_rcc(rcc: Path, folder: Path) -> list[str]:
+def unpack_rcc(rcc: Path, folder: Path, room: Room | None = None) -> list[str]:
     """A compiled Qt resource file: a tree of nodes, UTF-16 names, and plain, zlib or zstd blobs."""
+    room = room or Room(rcc)
     data = rcc.read_bytes()
     if data[:4] != b"qres":
         raise ArchiveError(f"{rcc}: does not start with 'qres': not a Qt resource file")
@@ -128,6 +139,7 @@ def unpack_rcc(rcc: Path, folder: Path) -> list[str]:
         node_size = 14 if version == 1 else 22  # from 2 on each node ends with a time stamp
 
         def walk(node: int, prefix: str) -> None:
+            room.take(0, members=1)  # nodes that share children would be walked for ever
             at = tree + node * node_size
             name_at, flags = struct.unpack_from(">IH", data, at)
             length = struct.unpack_from(">H", data, names + name_at)[0] if node else 0
@@ -146,26 +158,18 @@ def unpack_rcc(rcc: Path, folder: Path) -> list[str]:
             if len(blob) < size:
                 raise ArchiveError(f"{rcc}: {path} is cut off at the end of the file")
             if flags & 1:
-                blob = zlib.decompress(blob[4:])  # qCompress puts the plain size first
+                blob = _inflate(blob[4:], room)  # qCompress puts the plain size first
             elif flags & 4:
-                blob = _unzstd(blob)
-            _write(folder, path, blob)
+                out = io.BytesIO()
+                _unzstd(blob, out, room.left)
+                blob = out.getvalue()
+            write_member(folder, path, blob, room)
             found.append(path)
 
         walk(0, "")
     except (struct.error, zlib.error, UnicodeDecodeError, RecursionError) as error:
         raise ArchiveError(f"{rcc}: damaged Qt resource file ({error})") from error
     return found
-
-
-def _write(folder: Path, name: str, data: bytes) -> None:
-    """Write one member, refusing names that would leave the folder."""
-    parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts or not parts.name:
-        raise ArchiveError(f"member {name!r} would be written outside {folder}")
-    path = folder / parts
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
 
 
 def _ar_members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -185,21 +189,45 @@ def _ar_members(path: Path) -> Iterator[tuple[str, bytes]]:
         at += 60 + int(size) + int(size) % 2
 
 
-def _last(text: str) -> str:
-    return (text.strip().splitlines() or ["no reason given"])[-1]
-
-
-def _plain_tar(name: str, data: bytes) -> bytes:
+def _decompress(name: str, data: bytes, out: IO[bytes]) -> None:
     """The tar itself, decompressed whole: tarfile alone takes a damaged stream for the end of the archive."""
-    opener = {".gz": gzip.decompress, ".xz": lzma.decompress, ".zst": _unzstd}.get(PurePosixPath(name).suffix)
-    return opener(data) if opener else data
+    suffix = PurePosixPath(name).suffix
+    if suffix == ".zst":
+        _unzstd(data, out, MAX_BYTES)
+    elif suffix == ".gz":
+        with gzip.open(io.BytesIO(data)) as stream:
+            _copy(stream, out, MAX_BYTES)
+    elif suffix in (".xz", ".lzma"):
+        with lzma.open(io.BytesIO(data)) as stream:
+            _copy(stream, out, MAX_BYTES)
+    else:
+        out.write(data)
+    out.seek(0)
 
 
-def _unzstd(data: bytes) -> bytes:
+def _inflate(data: bytes, room: Room) -> bytes:
+    plain = zlib.decompressobj()
+    found = plain.decompress(data, room.left + 1)
+    if len(found) > room.left:
+        room.take(len(found))
+    if not plain.eof:
+        raise zlib.error("incomplete stream")
+    return found
+
+
+def _unzstd(data: bytes, out: IO[bytes], most: int) -> None:
     import pyarrow as pa
 
     try:
         with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
-            return stream.read()
+            _copy(stream, out, most)
     except OSError as error:
         raise ArchiveError(f"zstd data do not unpack ({error})") from error
+
+
+def _copy(stream: Reads, out: IO[bytes], most: int) -> None:
+    room = Room("compressed data")
+    room.take(MAX_BYTES - most)
+    while block := stream.read(BLOCK):
+        room.take(len(block))
+        out.write(block)

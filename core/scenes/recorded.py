@@ -23,8 +23,9 @@ import numpy as np
 
 from core.audio.files import AudioError
 from core.audio.read import read_audio
-from core.scenes.archives import ArchiveError, unpack_containers, unpack_deb
+from core.scenes.archives import unpack_containers, unpack_deb
 from core.scenes.bank import LONGEST, Bank, BankError, Clip, prepare_clip, trim_silence
+from core.scenes.unpacking import ArchiveError
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTS, RAW = ROOT / "shared_data" / "recorded", ROOT / "shared_data" / "raw" / "debian"
@@ -316,6 +317,14 @@ def main(arguments: list[str] | None = None) -> int:
         problems = check(raw=options.raw)
     except (RecordedError, PackageMissingError, ArchiveError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        where = error.filename or options.raw
+        print(
+            f"error: cannot write {where} ({error.strerror or error}): free some space or make the folder "
+            "writable, then run the same command again; what was unpacked is kept",
+            file=sys.stderr,
+        )
         return 1
     for problem in problems:
         print(f"problem: {problem}", file=sys.stderr)

@@ -41,11 +41,11 @@ class Finder:
         paths = [*paths, *(Path(str(p).replace("\\", "/")) for p in paths if "\\" in str(p))]
         for path in paths:
             self._check(path)
-            if path.is_file():
+            if os.path.isfile(path):  # also of names that are too long for a disk
                 return path
         for path in paths:
             alike = self._names(path.parent).get(_key(path.name), [])
-            if len(alike) == 1 and (path.parent / alike[0]).is_file():
+            if len(alike) == 1 and os.path.isfile(path.parent / alike[0]):
                 return path.parent / alike[0]
         return None
 
@@ -59,7 +59,7 @@ class Finder:
     def _names(self, folder: Path) -> dict[str, list[str]]:
         if folder not in self._folders:
             found: dict[str, list[str]] = {}
-            if folder.is_dir():
+            if os.path.isdir(folder):
                 for name in os.listdir(folder):
                     found.setdefault(_key(name), []).append(name)
             self._folders[folder] = found

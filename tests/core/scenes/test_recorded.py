@@ -197,24 +197,20 @@ def test_load_makes_clips_of_testable_classes(world) -> None:
     assert len(one.clips) == 6
 
 
-def test_the_python_and_the_dpkg_way_agree(tmp_path, monkeypatch) -> None:
-    expected = {**PACKED}
-    for compression in ("gz", "xz", "zst"):
-        file = tmp_path / f"tiny-{compression}.deb"
-        file.write_bytes(deb(PACKED, compression=compression))
-        with monkeypatch.context() as patch:
-            patch.setattr(shutil, "which", lambda name: None)
-            archives.unpack_deb(file, tmp_path / compression)
-        for name, data in expected.items():
-            assert (tmp_path / compression / name).read_bytes() == data
-    if shutil.which("dpkg-deb"):
-        archives.unpack_deb(tmp_path / "tiny-xz.deb", tmp_path / "dpkg")
-        for name, data in expected.items():
+@pytest.mark.parametrize("compression", ["gz", "xz", "zst"])
+def test_a_package_unpacks_as_with_dpkg(tmp_path, compression) -> None:
+    file = tmp_path / "tiny.deb"
+    file.write_bytes(deb(PACKED, compression=compression))
+    archives.unpack_deb(file, tmp_path / "ours")
+    for name, data in PACKED.items():
+        assert (tmp_path / "ours" / name).read_bytes() == data
+    if tool := shutil.which("dpkg-deb"):
+        subprocess.run([tool, "-x", file, tmp_path / "dpkg"], check=True)
+        for name, data in PACKED.items():
             assert (tmp_path / "dpkg" / name).read_bytes() == data
 
 
-def test_damaged_compressed_data_are_refused_without_dpkg(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+def test_damaged_compressed_data_are_refused(tmp_path) -> None:
     for compression in ("gz", "xz"):
         data = bytearray(deb(PACKED, compression=compression))
         at = data.index(b"data.tar") + 300
@@ -225,14 +221,9 @@ def test_damaged_compressed_data_are_refused_without_dpkg(tmp_path, monkeypatch)
             archives.unpack_deb(file, tmp_path / compression)
 
 
-@pytest.mark.parametrize("tool", [True, False])
-def test_a_damaged_package_says_fetch_again(tmp_path, monkeypatch, tool) -> None:
-    if tool and not shutil.which("dpkg-deb"):
-        pytest.skip("no dpkg-deb here")
+def test_a_damaged_package_says_fetch_again(tmp_path) -> None:
     file = tmp_path / "tiny.deb"
     file.write_bytes(deb(PACKED)[:600])
-    if not tool:
-        monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(ArchiveError, match=r"tiny\.deb.*fetch again"):
         archives.unpack_deb(file, tmp_path / "out")
 

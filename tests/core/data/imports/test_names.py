@@ -60,6 +60,12 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, write_wa
         list(clotho.rows(captioned(folder, name), allow_missing=True))
 
 
+@pytest.mark.parametrize("name", ["x" * 300 + ".wav", "x" * 300 + "/a.wav"])
+def test_a_name_that_no_disk_takes_is_missing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DatasetError, match="1 of 1 clips have no audio"):
+        list(clotho.rows(captioned(tmp_path, name)))
+
+
 def test_backslashes(tmp_path: Path, write_wav) -> None:
     home = tmp_path / "TUT-acoustic-scenes-2017-evaluation"
     write_wav(home / "audio" / "1.wav")
