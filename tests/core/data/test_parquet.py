@@ -274,10 +274,10 @@ def test_a_missing_changed_or_damaged_shard(tmp_path: Path) -> None:
     with pytest.raises(
         DatasetError, match=rf"1 of {len(info['sha256'])} shards have another SHA-256.*{shard.name}"
     ):
-        read_dataset(tmp_path, checksums=True)
+        read_dataset(tmp_path)
     shard.write_bytes(content[:500])
     with pytest.raises(DatasetError, match="is damaged"):
-        read_dataset(tmp_path)
+        read_dataset(tmp_path, checksums=False)
     shard.unlink()
     with pytest.raises(DatasetError, match=rf"1 of {len(info['sha256'])} shards missing.*{shard.name}"):
         read_dataset(tmp_path)
@@ -289,10 +289,31 @@ def test_shards_written_by_others_are_checked_on_reading(tmp_path: Path) -> None
     table = pq.read_table(shard)
     pq.write_table(table.take([0, 1, 1]), shard)
     with pytest.raises(DatasetError, match=r"1 x duplicated id \(clip-1\)"):
-        read_dataset(tmp_path)
+        read_dataset(tmp_path, checksums=False)
     pq.write_table(table.slice(0, 2), shard)
     with pytest.raises(DatasetError, match=r"counts 3 rows in 'test', the shards hold 2"):
-        read_dataset(tmp_path)
+        read_dataset(tmp_path, checksums=False)
     (tmp_path / "info.json").write_text(json.dumps(info)[:-5])
     with pytest.raises(DatasetError, match=r"info\.json is damaged"):
         read_dataset(tmp_path)
+    (tmp_path / "info.json").write_text(json.dumps({"counts": {"test": 3}}))
+    with pytest.raises(DatasetError, match="no mapping with counts and sha256"):
+        read_dataset(tmp_path)
+
+
+def test_a_shard_swapped_for_another_of_as_many_rows_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a", captioned(3))
+    write(tmp_path / "b", captioned(3, start=3))
+    name = "test-00000-of-00001.parquet"
+    hashed: list[Path] = []
+    sha256 = parquet._sha256
+    monkeypatch.setattr(parquet, "_sha256", lambda path: hashed.append(path) or sha256(path))
+    for columns in (None, ["id", "captions"], None):
+        assert len(read_dataset(tmp_path / "a", columns=columns)) == 3
+    assert hashed == [tmp_path / "a" / name]  # once, as long as the file is the same
+    os.replace(tmp_path / "b" / name, tmp_path / "a" / name)
+    for columns in (None, ["id", "captions"]):
+        with pytest.raises(DatasetError, match="1 of 1 shards have another SHA-256"):
+            read_dataset(tmp_path / "a", columns=columns)
