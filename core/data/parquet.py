@@ -124,8 +124,8 @@ def read_dataset(
     """Read one split; audio columns are `{bytes, path}`, never decoded.
 
     columns: read only these (reading captions without their audio is much faster). checksums: compare every
-    shard with info.json first, once a process as long as the file is the same. Raises DatasetError for missing
-    or wrong shards and for rows that break the schema's rules.
+    shard with info.json first, once a process as long as the file is the same. Raises DatasetError for
+    missing or wrong shards and for rows that break the schema's rules.
     """
     shards = shard_paths(folder, split, checksums=checksums)
     if sum(shard.stat().st_size for shard in shards) <= IN_MEMORY_LIMIT or columns is not None:

@@ -14,8 +14,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from core.files import OutputError, write_text_atomic
 
 SPLITS = ("train", "valid", "test")
 DOMAINS = ("sound", "music", "speech")
@@ -168,13 +171,29 @@ def trim_silence(sound: np.ndarray, *, sample_rate: int, threshold_db: float = -
 
 
 def write_bank(bank: Bank, folder: str | Path) -> None:
-    """Write `<split>.parquet` for each split with clips, then `bank.json`; no file appears half-written."""
+    """Write `<split>.parquet` for each split with clips, then `bank.json`; no file appears half-written.
+
+    Raises OutputError where the folder cannot be written; what is there then is no finished bank.
+    """
+    try:
+        _write(bank, Path(folder))
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(
+            f"cannot write the bank to {folder}: {error.strerror or error}; free some space there or make "
+            "the folder writable, then run the same command again"
+        ) from error
+
+
+def _write(bank: Bank, folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
     import soundfile
 
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("*.tmp"):  # of a killed run
+        left.unlink()
     (folder / "bank.json").unlink(missing_ok=True)  # a bank without it is unfinished
     text = pa.string()
     schema = pa.schema(
@@ -198,8 +217,11 @@ def write_bank(bank: Bank, folder: str | Path) -> None:
             continue
         path = folder / f"{name}.parquet"
         part = path.with_suffix(".parquet.tmp")
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), part, row_group_size=256)
-        os.replace(part, path)
+        try:
+            pq.write_table(pa.Table.from_pylist(rows, schema=schema), part, row_group_size=256)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
         clips = [(c, w) for c, w in zip(bank.clips, bank.waveforms, strict=True) if c.split == name]
         info["splits"][name] = {  # type: ignore[index]
             "clips": len(rows),
@@ -208,9 +230,7 @@ def write_bank(bank: Bank, folder: str | Path) -> None:
             "licenses": dict(sorted(Counter(c.license for c, _ in clips).items())),
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
-    part = folder / "bank.json.tmp"
-    part.write_text(json.dumps(info, indent=1) + "\n")
-    os.replace(part, folder / "bank.json")
+    write_text_atomic(folder / "bank.json", json.dumps(info, indent=1) + "\n")
 
 
 def read_bank(folder: str | Path, *, splits: Sequence[str] | None = None) -> Bank:
@@ -227,7 +247,7 @@ def read_bank(folder: str | Path, *, splits: Sequence[str] | None = None) -> Ban
             f"{folder}: no finished bank here (no bank.json). Build it: `python -m shared_data.bank`, "
             "or `dvc repro` of the stage that needs it"
         )
-    info = json.loads((folder / "bank.json").read_text())
+    info = _info(folder / "bank.json")
     chosen = list(info["splits"]) if splits is None else list(splits)
     if unknown := [name for name in chosen if name not in info["splits"]]:
         raise BankError(f"{folder}: no split {_some(unknown)}; it has {sorted(info['splits'])}")
@@ -257,6 +277,19 @@ def read_bank(folder: str | Path, *, splits: Sequence[str] | None = None) -> Ban
             clips.append(Clip(phrases=tuple(row["phrases"]), split=name, **fields))
             waveforms.append(waveform)
     return Bank(tuple(clips), tuple(waveforms), int(info["sample_rate"]))
+
+
+def _info(path: Path) -> dict[str, Any]:
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+        whole = isinstance(info["sample_rate"], int) and all(
+            info["splits"][n]["sha256"] for n in info["splits"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise BankError(f"{path} is damaged ({error}); build the bank again") from error
+    if not whole:
+        raise BankError(f"{path} is damaged; build the bank again")
+    return dict(info)
 
 
 def _features(sample_rate: int) -> dict[str, object]:

@@ -7,6 +7,7 @@ that its clips differ in instrument, register, tempo, touch and figure.
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from core.scenes.procedural import clip_seed
 from core.scenes.signals import Rng, record, spread
 
 FONT = "TimGM6mb.sf2"
+FONT_SHA256 = "82475b91a76de15cb28a104707d3247ba932e228bada3f47bba63c6b31aaf7a1"
 LICENSE = "GPL-2 (TimGM6mb samples)"
 TICKS = 480  # per quarter note
 MAJOR, MINOR, PENTATONIC = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9)
@@ -70,10 +72,21 @@ def find_font() -> Path:
     spec = importlib.util.find_spec("pretty_midi")
     for folder in spec.submodule_search_locations or () if spec else ():
         if (path := Path(folder) / FONT).is_file():
+            if not _is_font(path):
+                raise FontMissingError(
+                    f"{path} is cut, or not the font of pretty_midi 0.2.11, which the worlds are made with: "
+                    "`pip install --force-reinstall --no-deps pretty_midi==0.2.11`"
+                )
             return path
     raise FontMissingError(
         f"no {FONT}: it comes with pretty_midi 0.2.11; `pip install -c constraints.txt pretty_midi symusic`"
     )
+
+
+@functools.cache
+def _is_font(path: Path) -> bool:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == FONT_SHA256
 
 
 def play(label: str, rng: Rng, sample_rate: int) -> np.ndarray:

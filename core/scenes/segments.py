@@ -220,7 +220,7 @@ def split_of(youtube_id: str, splits: Mapping[str, float] = SHARES) -> str:
 
 
 def youtube_ids(paths: Iterable[Path]) -> frozenset[str]:
-    """Every text in these files that can be a YouTube id of 11 characters, or `Y<id>`, or `<id>_<start>`.
+    """Every text in these files that can be a YouTube id of 11 characters, `Y<id>` or `<id>_<start>_<end>`.
 
     So lists of ids, official CSVs and lists of files named by id will all do; an English word of 11 letters
     does no harm. Raises SegmentsError for a file that is not there.
@@ -233,8 +233,9 @@ def youtube_ids(paths: Iterable[Path]) -> frozenset[str]:
                 "(its test clips may then be trained on)"
             )
         for token in re.findall(r"[A-Za-z0-9_-]{11,}", path.read_text(encoding="utf-8", errors="replace")):
-            if match := re.fullmatch(r"(?:Y(?=.{11}(?:_\d+)?$))?(.{11})(?:_\d+)?", token):
-                found.add(match.group(1))
+            for text in {token, token.removeprefix("Y")}:  # which of the two is the id cannot always be told
+                if match := re.fullmatch(r"(.{11})(?:_\d+)*", text):
+                    found.add(match.group(1))
     return frozenset(found)
 
 

@@ -116,7 +116,16 @@ def zones(font: Path, program: int, *, drums: bool, pitch: int, velocity: int) -
 @functools.lru_cache(maxsize=256)
 def preset(font: Path, bank: int, program: int) -> tuple[Zone, ...]:
     """All zones of a program of a bank. Raises SoundfontError when there is none."""
-    chunks = _chunks(font)
+    try:
+        return _preset(_chunks(font), font, bank, program)
+    except (KeyError, IndexError, ValueError, OverflowError, RecursionError) as error:
+        if isinstance(error, SoundfontError):
+            raise
+        what = f"{font} is damaged in program {program} of bank {bank}"
+        raise SoundfontError(f"{what} ({type(error).__name__}: {error}); install it again") from error
+
+
+def _preset(chunks: Mapping[str, bytes], font: Path, bank: int, program: int) -> tuple[Zone, ...]:
     headers = np.frombuffer(chunks["phdr"], _PRESET)
     chosen = [
         at for at, head in enumerate(headers[:-1]) if (head["bank"], head["program"]) == (bank, program)
@@ -164,6 +173,8 @@ def _read(data: bytes, at: int, stop: int) -> Iterator[tuple[str, bytes]]:
         if name == "LIST":
             yield from _read(data, at + 12, at + 8 + size)
         else:
+            if at + 8 + size > len(data):
+                raise ValueError(f"chunk {name!r} is cut off: {len(data) - at - 8} of {size} bytes are there")
             yield name, data[at + 8 : at + 8 + size]
         at += 8 + size + size % 2
 
@@ -197,9 +208,16 @@ def _zone(chunks: Mapping[str, bytes], outer: Generators, inner: Generators) -> 
         name: int(head[name]) + values.get(fine, 0) + 32768 * values.get(coarse, 0)
         for name, (fine, coarse) in OFFSETS.items()
     }
-    raw = np.frombuffer(chunks["smpl"], "<i2")[place["start"] : place["end"] + 2]
+    samples = np.frombuffer(chunks["smpl"], "<i2")
+    if not 0 <= place["start"] < place["end"] <= len(samples) or not 0 < head["rate"] <= 400_000:
+        raise ValueError(
+            f"sample {inner[SAMPLE]} lies from {place['start']} to {place['end']} of {len(samples)}"
+        )
+    raw = samples[place["start"] : place["end"] + 2]
     loop = (place["loop_start"] - place["start"], place["loop_end"] - place["start"])
-    looped = values.get(MODES, 0) in (1, 3) and loop[1] - loop[0] >= 8 and loop[1] <= len(raw) - 2
+    looped = (
+        values.get(MODES, 0) in (1, 3) and loop[1] - loop[0] >= 8 and loop[0] >= 0 and loop[1] <= len(raw) - 2
+    )
     root = values[ROOT] if values[ROOT] >= 0 else int(head["pitch"])
     tune = values.get(COARSE, 0) + (values.get(FINE, 0) + int(head["correction"])) / 100
     scale = values[SCALE] / 100

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
 
+from core.files import OutputError
 from core.scenes.bank import (
     Bank,
     BankError,
@@ -170,3 +173,29 @@ def test_silent_clips_are_refused(raw, message) -> None:
 def test_stereo_is_refused() -> None:
     with pytest.raises(BankError, match=r"mono, shape \(samples,\)"):
         prepare_clip(np.zeros((100, 2)), sample_rate=RATE)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_full_disk_is_said_and_leaves_no_bank(tmp_path, monkeypatch, number: int) -> None:
+    import pyarrow.parquet as pq
+
+    write_bank(small_bank(), tmp_path)
+
+    def refuse(table: object, where: object, **options: object) -> None:
+        where.write_bytes(b"half")  # type: ignore[attr-defined]
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(pq, "write_table", refuse)
+    with pytest.raises(OutputError, match=r"cannot write the bank to .* run the same command again"):
+        write_bank(small_bank(), tmp_path)
+    assert not list(tmp_path.glob("*.tmp"))
+    with pytest.raises(BankMissingError):
+        read_bank(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"sample_rate": "x", "splits": {}}', '{"splits": 3}'])
+def test_a_damaged_bank_json(tmp_path, text: str) -> None:
+    write_bank(small_bank(), tmp_path)
+    (tmp_path / "bank.json").write_text(text)
+    with pytest.raises(BankError, match=r"bank\.json is damaged"):
+        read_bank(tmp_path)

@@ -51,3 +51,13 @@ def test_a_missing_font_says_what_to_install(monkeypatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(music.FontMissingError, match=r"pip install .*pretty_midi"):
         music.find_font()
+
+
+def test_a_cut_font_is_not_played(monkeypatch, tmp_path) -> None:
+    whole = music.find_font()
+    (tmp_path / music.FONT).write_bytes(whole.read_bytes()[:100_000])
+    found = importlib.util.find_spec("pretty_midi")
+    monkeypatch.setattr(found, "submodule_search_locations", [str(tmp_path)])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
+    with pytest.raises(music.FontMissingError, match=r"is cut, or not the font of pretty_midi 0\.2\.11"):
+        music.find_font()

@@ -139,6 +139,25 @@ def test_excluded_videos_give_no_clip(folder: Path) -> None:
         youtube_ids([folder / "gone.txt"])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "Y{}",
+        "{}_30000",
+        "Y{}_30000",
+        "{}_30000_40000",
+        "{}_30.000_40.000.wav",
+        "youtube:{}@30-40",
+        "a,{},b",
+    ],
+)
+@pytest.mark.parametrize("video", ["aB3_dE-gH1k", "YB3_dE-gH1k", "-B3_dE-gH1_", "Y_123456789"])
+def test_ids_are_found_however_lists_write_them(tmp_path: Path, text: str, video: str) -> None:
+    (tmp_path / "list.txt").write_text(text.format(video) + "\n")
+    assert video in youtube_ids([tmp_path / "list.txt"])
+
+
 def test_at_most_so_many_clips_a_label(folder: Path) -> None:
     whole = load_segments(folder, sample_rate=RATE)
     bank = load_segments(folder, sample_rate=RATE, max_per_label=2)

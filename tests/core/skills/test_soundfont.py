@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.skills import soundfont
 from core.skills.soundfont import SoundfontError, play_note, preset, zones
 
 RATE = 32000
@@ -133,3 +134,40 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     wrong.write_bytes(b"RIFF....WAVE")
     with pytest.raises(SoundfontError, match="no SoundFont 2"):
         preset(wrong, 0, 0)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 0.99])
+def test_a_cut_font_is_an_error(tmp_path: Path, share: float) -> None:
+    path = write_font(tmp_path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(SoundfontError, match=r"font\.sf2 is damaged .*cut off"):
+        preset(path, 0, 5)
+
+
+def test_a_font_with_any_byte_changed_plays_or_is_an_error(tmp_path: Path) -> None:
+    whole = write_font(tmp_path).read_bytes()
+    at = whole.index(b"phdr")  # behind the samples
+    for place in range(at, len(whole)):
+        for value in (0, 0x7F, 0xFF):
+            path = tmp_path / f"{place}-{value}.sf2"
+            path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            try:
+                found = preset(path, 0, 5)
+            except SoundfontError:
+                continue
+            finally:
+                path.unlink()
+            for zone in found:
+                assert len(zone.sample) > 1
+                assert 0 < zone.rate <= 400_000
+
+
+def test_the_font_of_the_worlds_is_whole_to_this_reader() -> None:
+    from core.scenes.music import find_font
+
+    font = find_font()
+    headers = soundfont._chunks(font)["phdr"]
+    presets = [struct.unpack_from("<HH", headers, at + 20) for at in range(0, len(headers) - 38, 38)]
+    assert len(presets) > 128
+    for program, bank in presets:
+        assert preset(font, bank, program)
