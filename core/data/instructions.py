@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from core.data.official_json import JsonTextError, parse_json
 from core.data.schema import DatasetError, some
 from core.files import write_json, write_text_atomic
 
@@ -231,8 +232,8 @@ def _read_list(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise InstructionError(f"{path} is missing; put the official file there or make it first")
     try:
-        items = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        items = parse_json(path.read_bytes())
+    except JsonTextError as error:
         raise InstructionError(f"{path} is not JSON ({error}); fetch or make it again") from error
     if not isinstance(items, list) or not items:
         raise InstructionError(f"{path} holds no list of items; is it an instruction file?")

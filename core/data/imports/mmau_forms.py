@@ -173,6 +173,6 @@ def _parsed(text: str, name: str, key: str) -> Any:
     for read in (json.loads, ast.literal_eval):
         try:
             return read(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
     raise DatasetError(f"{name}: {key} is text that is neither JSON nor a Python list: {text[:60]!r}")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from core.data.imports.layout import SHEET_ERRORS, refuse_spreadsheet_errors
+from core.data.official_json import JsonTextError, parse_json
 from core.data.schema import DatasetError, some
 
 
@@ -58,21 +57,9 @@ def read_json(path: Path) -> Any:
     if not path.is_file():
         raise DatasetError(f"{path} is missing; unpack the official files so that it is there")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
+        return parse_json(path.read_bytes())
+    except JsonTextError as error:
         raise DatasetError(f"{path} does not read as JSON ({error}); unpack it again") from error
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        lines = [line for line in text.split("\n") if line.strip()]  # not at U+2028, which texts may hold
-        read: list[Any] = []
-        with contextlib.suppress(json.JSONDecodeError, RecursionError):
-            for line in lines if len(lines) > 1 else ():
-                read.append(json.loads(line))
-            if read:
-                return read
-        where = f", nor does line {len(read) + 1} as JSON lines" if read else ""
-        raise DatasetError(f"{path} does not read as JSON ({error}){where}; unpack it again") from error
 
 
 def _rows(text: str, comment: str) -> list[str]:

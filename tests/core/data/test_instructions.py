@@ -93,6 +93,17 @@ def test_a_file_that_is_none(tmp_path: Path, content: str, message: str) -> None
         read_instructions(path)
 
 
+def test_one_item_a_line_reads_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_instructions(path, ITEMS)
+    items = json.loads(path.read_text())
+    path.write_text("\ufeff" + "\n".join(json.dumps(item) for item in items) + "\n")
+    assert read_instructions(path) == ITEMS
+    path.write_text("[" * 100_000)
+    with pytest.raises(InstructionError, match="is not JSON"):
+        read_instructions(path)
+
+
 def test_a_bad_item_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_instructions(path, ITEMS[:1])

@@ -50,6 +50,28 @@ def test_normalising():
     assert yes_or_no("nobody; yesterday, know") is None
 
 
+def test_audio_flamingos_protocol_takes_whole_outputs() -> None:
+    outputs = ["Yes.", "Yes, a dog barks.", "no", "Two", "3", "dog"]
+    answers = [
+        ["yes"] * 3,
+        ["yes"] * 3,
+        ["yes"] * 3,
+        ["two", "three", "two"],
+        ["2", "four", "2"],
+        ["dog", "two", "cat"],
+    ]
+    first = clotho_aqa_scores(outputs, answers)
+    whole = clotho_aqa_scores(outputs, answers, yes_no="whole")
+    assert first.hit.tolist() == [True, True, False, True, False, True]
+    assert whole.hit.tolist() == [True, False, False, True, False, True]
+    assert whole.answered.tolist() == [True, False, True, True, True, True]
+    assert whole.numerical.tolist() == [False, False, False, True, True, False]
+    assert whole.accuracy("unanimous") == pytest.approx(1 / 3)
+    assert (whole.accuracy("numerical"), whole.coverage("numerical")) == pytest.approx((1 / 2, 2 / 6))
+    with pytest.raises(AnswerError, match="'first' or 'whole'"):
+        clotho_aqa_scores(["x"], [["dog"]], yes_no="last")
+
+
 def test_a_part_without_questions_has_no_accuracy():
     ours = clotho_aqa_scores(["dog"], [["dog"]])
     assert math.isnan(ours.accuracy("unanimous"))

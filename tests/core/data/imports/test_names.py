@@ -230,7 +230,7 @@ def test_json_lines_are_read_and_a_damaged_line_is_named(tmp_path: Path) -> None
     )
     assert read_json(path) == rows
     path.write_text('{"text": 1}\n{"text": \n')
-    with pytest.raises(DatasetError, match="nor does line 2 as JSON lines"):
+    with pytest.raises(DatasetError, match="as JSON lines, line 2 does not read"):
         read_json(path)
     path.write_text("[" * 100_000)
     with pytest.raises(DatasetError, match="does not read as JSON"):
