@@ -109,13 +109,23 @@ def opened(source: Source, label: str) -> Iterator[tuple[soundfile.SoundFile, Au
                 raise AudioError(label, "no_channels", "its header has 0 channels: get it again") from error
             if stream.seek(0, os.SEEK_END) == 0:
                 raise AudioError(label, "empty", "the file has 0 bytes: get it again") from error
-            what = f"not sound in WAV, FLAC, OGG or MP3 ({reason}): convert it or get it again"
-            raise AudioError(label, "unreadable", what) from error
+            raise AudioError(label, "unreadable", _no_sound(stream, reason)) from error
         with file:
             if file.format not in CHECKED:
                 what = f"a cut could not be told in its container ({file.format}): convert it to FLAC or WAV"
                 raise AudioError(label, "unreadable", what)
             yield file, _header(file, stream)
+
+
+def _no_sound(stream: BinaryIO, reason: str) -> str:
+    """What a file is that is no sound: often what a download left in its place."""
+    stream.seek(0)
+    head = stream.read(200).lstrip().lower()
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer in place of the sound: `git lfs pull` gets it"
+    if head.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        return "a web page in place of the sound: get it again"
+    return f"not sound in WAV, FLAC, OGG or MP3 ({reason}): convert it or get it again"
 
 
 def _sound_file(source: Source, stream: BinaryIO) -> soundfile.SoundFile:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from core.audio.files import printable
 from core.data.imports.layout import Entry, require_unique, with_audio
 from core.data.imports.plain import one_of
 from core.data.schema import CLASSIFIED, DatasetError, some
@@ -46,7 +47,7 @@ def rows(
         raise DatasetError(f"{folder}: no audio there; unpack the official files so that it is there")
     matches = [_NAME.fullmatch(path.stem) for path in files]
     if strange := [
-        path.name
+        printable(path.name)
         for path, match in zip(files, matches, strict=True)
         if match is None or match["instrument"] not in INSTRUMENTS
     ]:

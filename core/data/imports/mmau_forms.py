@@ -95,7 +95,8 @@ def _question_files(path: Path, split: str) -> list[Path]:
     """The file of questions: a JSON, or the shards of the Hub's Parquet."""
     if path.is_file():
         return [path]
-    places = [path / name / FILES[split] for name in ("", "MMAU", "MMAU-main")]
+    names = (FILES[split], f"{FILES[split]}l")  # the list, or JSON lines
+    places = [path / folder / name for name in names for folder in ("", "MMAU", "MMAU-main")]
     if json_file := next((place for place in places if place.is_file()), None):
         return [json_file]
     shards = exam_shards(path)

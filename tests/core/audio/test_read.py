@@ -187,6 +187,9 @@ def test_unreadable_and_missing(tmp_path: Path) -> None:
     (tmp_path / "page.wav").write_text("<html>not found</html>" * 10)
     (tmp_path / "page.raw").write_text("<html>not found</html>" * 10)
     assert defect(tmp_path / "page.wav").kind == "unreadable"
+    assert "a web page in place of the sound" in str(defect(tmp_path / "page.wav"))
+    (tmp_path / "lfs.wav").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    assert "`git lfs pull` gets it" in str(defect(tmp_path / "lfs.wav"))
     assert defect(tmp_path / "page.raw").kind == "unreadable"
     assert defect(tmp_path).kind == "unreadable"
     assert defect(tmp_path / "none.wav").kind == "missing"

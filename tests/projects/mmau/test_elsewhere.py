@@ -128,6 +128,9 @@ def test_questions_as_json_lines(questions: Path, tmp_path: Path) -> None:
     lines.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(map(json.dumps, rows())).encode() + b"\r\n\r\n")
     assert [item.id for item in read_exam(lines)] == [row["id"] for row in rows()]
     assert not any(item.missing for item in read_exam(lines))
+    lines.rename(tmp_path / "mmau-test-mini.jsonl")
+    questions.unlink()
+    assert len(read_exam(tmp_path)) == 4
 
 
 def test_parquet_with_paths_in_place_of_bytes(questions: Path, tmp_path: Path) -> None:
