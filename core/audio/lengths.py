@@ -154,7 +154,7 @@ def _only_chunks(stream: BinaryIO, layout: _Layout) -> bool:
 
 def _sphere(head: bytes, size: int) -> Span | None:
     """NIST SPHERE: the second line is the size of the header, fields stand one a line as `name -i value`."""
-    texts = [line.split(None, 2) for line in head.decode("latin-1").split("\n")]
+    texts = [line.split(None, 2) for line in head.decode("ascii", "replace").split("\n")]
     fields = {text[0]: text[2].strip() for text in texts if len(text) == 3}
     lines = head.split(b"\n", 2)
     counts = [fields.get(name, "") for name in ("sample_count", "sample_n_bytes", "channel_count")]
