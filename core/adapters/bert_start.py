@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import BertConfig
 
 from core.adapters.qformer import AudioQFormer, QFormerShape
-from core.weight_files import read_weights
+from core.train.weight_files import read_weights
 
 SEGMENTS = "embeddings.token_type_embeddings.weight"
 

@@ -22,9 +22,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
-from core.finite import FiniteScores
 from core.run.files import write_bytes_atomic
 from core.train.checkpoints import describe_differences
+from core.train.finite import FiniteScores
 
 IGNORED = -100  # a label without loss
 SHOWN = 8  # names that a message lists

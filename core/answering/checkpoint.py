@@ -15,7 +15,7 @@ import torch
 import transformers
 from safetensors import SafetensorError
 
-from core.weight_files import WeightFileError, check_weights
+from core.train.weight_files import WeightFileError, check_weights
 
 GRANITE = ("granite_speech", "granite_speech_plus")
 OMNI = {

@@ -37,7 +37,7 @@ from core.answering.families import open_family
 from core.answering.packing import Load, pack, padded_seconds
 from core.audio.files import AudioError
 from core.audio.read import AudioErrors, audio_info, read_many
-from core.finite import FiniteScores
+from core.train.finite import FiniteScores
 
 Longer = Literal["refuse", "crop", "window"]
 Audios = Literal["apart", "joined"]

@@ -19,7 +19,7 @@ from core.audio_lm.artefact import AudioLm
 from core.audio_lm.batches import Hints, prompts
 from core.audio_lm.ears import Ears
 from core.audio_lm.model import of_branches
-from core.finite import check_finite
+from core.train.finite import check_finite
 
 Normalise: TypeAlias = Literal["mean", "sum"]
 

@@ -32,7 +32,7 @@ from core.adapters.qformer import AudioQFormer, QFormerShape
 from core.adapters.soft_prompt import SoftPrompt, ensure_hint_token
 from core.audio_lm.store import Store
 from core.train.checkpoints import load_model
-from core.weight_files import check_weights
+from core.train.weight_files import check_weights
 
 BranchName = Literal[
     "qformer", "aggregator", "last_layer", "clap", "ast_linear", "clap_prefix", "listener", "window_qformer"

@@ -21,7 +21,7 @@ from transformers import ASTConfig, ASTForAudioClassification
 from core.audio.mel import KaldiFbank
 from core.audio.spectrum import Waveforms, waveform_rows
 from core.run.files import write_json
-from core.weight_files import check_weights
+from core.train.weight_files import check_weights
 
 FRONT_END = "front_end.json"
 LongAudio = Literal["window", "refuse"]

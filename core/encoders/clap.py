@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import ClapAudioConfig, ClapAudioModel, ClapConfig, ClapTextModel, T5Config, T5EncoderModel
 
-from core.weight_files import WeightFileError, read_weights
+from core.train.weight_files import WeightFileError, read_weights
 
 Pooling = Literal["padded", "valid", "pooler"]
 

@@ -22,7 +22,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from core.audio.mel import WhisperMel
 from core.audio.spectrum import Waveforms, waveform_rows
 from core.encoders.ast import FRONT_END, AudioTooLongError, LongAudio, check_folder
-from core.weight_files import check_weights
+from core.train.weight_files import check_weights
 
 STRIDE = 2  # mel frames a step of the encoder: of its second convolution
 

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from core.adapters.prefix_lm import IGNORED, AudioPrefixLM, TextBatch, encode_texts
-from core.weight_files import check_weights
+from core.train.weight_files import check_weights
 
 RESPONSE = "### Response:\n"  # what stands between a prompt and its answer
 PAD, START, END, HINT = "<pad>", "<s>", "</s>", "<hint>"

@@ -27,7 +27,7 @@ from transformers import (
 
 from core.foundations.language_model import train_tokenizer
 from core.losses.contrastive import info_nce
-from core.weight_files import check_weights
+from core.train.weight_files import check_weights
 
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]")
 SHOWN = 60  # letters of a text that a message shows

@@ -24,11 +24,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from core.mlflow_store import Store
 from core.run import hardware as machine
+from core.run.mlflow_store import Store
 from core.run.outbox import Operation, Outbox, settle_pending, take_pending
 from core.run.secrets import redact, redact_fields, secrets_of
-from core.tracking_names import Names, cut, fit_name
+from core.run.tracking_names import Names, cut, fit_name
 
 SYSTEM_EVERY = 10.0  # seconds between two samples of processor and memory
 CLOSE_TIMEOUT = 30.0  # seconds that the end of a run waits for what is not delivered yet
@@ -144,6 +144,8 @@ class Tracker:
             if thread is not None:
                 thread.join(timeout)
         self._put("end", status=status, time=int(time.time() * 1000))
+        if timeout >= CLOSE_TIMEOUT and self._store is not None:  # else there is no time: a signal came
+            self._store.wait_until_tried()
         self._outbox.close(timeout=timeout)
 
     def _put(self, op: str, **values: Any) -> None:

@@ -25,7 +25,7 @@ from safetensors.torch import save_model as write_safetensors
 from torch import nn
 
 from core.run.files import OutputError, remove_left_overs, remove_tree, sha256_of, sweep, temporary_of
-from core.weight_files import complaint
+from core.train.weight_files import complaint
 
 CHECKSUMS = "checksums.json"
 SHOWN = 8  # names of a kind that a message lists

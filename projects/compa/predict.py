@@ -31,7 +31,6 @@ from core.encoders.clap_folder import (
     tokenize,
     weights_of,
 )
-from core.finite import check_finite
 from core.metrics.retrieval import retrieval_ranks
 from core.run.arrays import open_array
 from core.run.files import write_json, write_text_atomic
@@ -39,6 +38,7 @@ from core.run.jsonl import write_lines
 from core.run.stage import Context, progress
 from core.scenes.captions import shuffle_words
 from core.train.checkpoints import load_model
+from core.train.finite import check_finite
 
 COMPARISONS = ("pair", "reversed", "triplet")
 DIGITS = 6  # kept of a similarity: far below any difference that decides an item

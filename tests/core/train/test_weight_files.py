@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from core.weight_files import WeightFileError, check_weights, complaint, read_weights
+from core.train.weight_files import WeightFileError, check_weights, complaint, read_weights
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 249592\n"
 PAGE = b"\n <!DOCTYPE html><html><head><title>Virus scan warning</title></head></html>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.finite import FiniteScores, NotFiniteError, check_finite
+from core.train.finite import FiniteScores, NotFiniteError, check_finite
 
 IDS = ["a", "b", "c"]
 
