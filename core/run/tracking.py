@@ -144,6 +144,8 @@ class Tracker:
             if thread is not None:
                 thread.join(timeout)
         self._put("end", status=status, time=int(time.time() * 1000))
+        if timeout >= CLOSE_TIMEOUT and self._store is not None:  # else there is no time: a signal came
+            self._store.wait_until_tried()
         self._outbox.close(timeout=timeout)
 
     def _put(self, op: str, **values: Any) -> None:
