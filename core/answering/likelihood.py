@@ -18,6 +18,7 @@ from core.answering.question import Answer, Question
 from core.audio_lm.artefact import AudioLm
 from core.audio_lm.batches import Hints, prompts
 from core.audio_lm.encoders import TAGS, Encoder
+from core.audio_lm.turns import asked as asked_about
 from core.train.finite import check_finite
 
 Normalise: TypeAlias = Literal["mean", "sum"]
@@ -40,11 +41,12 @@ def log_likelihoods(
     that the row was trained with. Audio and question are read once for all options.
     """
     said = prompts(
-        [(id, instruction, "") for id, instruction in zip(ids, instructions, strict=True)],
+        [asked_about(text, id) for id, text in zip(ids, instructions, strict=True)],
         hints or model.artefact.hints,
         lambda _ids: heard[TAGS].values[:, 0],
         labels=model.artefact.labels,
         gold={},
+        form=model.form,
     )
     network, device = model.model, model.device
     text = encode_texts(model.tokenizer, said, None, ids=list(ids), max_tokens=10**6)

@@ -1,4 +1,4 @@
-"""What a model said, on disk: one JSON line an item.
+"""What a model said, on disk while it is asked: one JSON line an item (core.report.predictions).
 
 A finished file (`out`) is whole and in data set order. Until then lie beside it, hidden: a part per process,
 to which lines are appended and synced, and what earlier runs left, gathered in one file. Nothing that was
@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from core.report import predictions
+from core.report.predictions import Prediction
 from core.run.files import OutputError, check_replaceable, write_bytes_atomic
-from core.run.jsonl import encode_line, parse_line
+from core.run.jsonl import parse_line
 
 
 class PredictionsError(ValueError):
@@ -62,15 +63,16 @@ def read_predictions(path: Path) -> list[Record]:
 
 def line_of(record: Record) -> bytes:
     """A record as its line: the same record gives the same bytes."""
-    content = {
-        "id": record.id,
-        "hash": record.hash,
-        "orders": record.orders,
-        "outputs": record.outputs,
-        "errors": record.errors,
-        **({"cut": record.cut} if record.cut else {}),
-    }
-    return encode_line(content)
+    return predictions.line_of(
+        Prediction(
+            id=record.id,
+            answers=record.outputs,
+            orders=record.orders,
+            errors=record.errors,
+            cut=record.cut,
+            hash=record.hash,
+        )
+    )
 
 
 class Part:
@@ -194,32 +196,19 @@ def _lines(path: Path) -> tuple[list[Record], list[int]]:
 
 def _record(line: bytes) -> Record | None:
     try:
-        content = parse_line(line)
-        record = Record(
-            id=_text(content["id"]),
-            hash=_text(content["hash"]),
-            orders=tuple(tuple(_place(place) for place in order) for order in content["orders"]),
-            outputs=tuple(_text(output) for output in content["outputs"]),
-            errors=tuple(_text(error) for error in content["errors"]),
-            cut=tuple(_place(k) for k in content.get("cut", ())),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        found = predictions.prediction_of(parse_line(line))
+    except ValueError:
         return None
-    count = len(record.orders)
-    whole = count == len(record.outputs) == len(record.errors) > 0 and all(k < count for k in record.cut)
-    return record if whole else None
-
-
-def _place(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise TypeError(value)
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
+    if not found.answers:
+        return None
+    return Record(
+        id=found.id,
+        hash=found.hash,
+        orders=found.orders,
+        outputs=found.answers,
+        errors=found.errors,
+        cut=found.cut,
+    )
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ from core.audio_lm.encoders import (
     record_from,
 )
 from core.audio_lm.model import Architecture, load_language_model, make_model
+from core.audio_lm.turns import FORMATS, Format, asked
 from core.run.files import write_json
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Artefact:
             "branches": self.architecture.branches,
             "bridge": asdict(self.architecture.bridge),
             "connects": self.architecture.connects,
+            "prompt": self.architecture.prompt,
             "language_model": dict(self.language_model_sha256),
         }
 
@@ -122,6 +124,11 @@ class AudioLm:
     device: torch.device
     branches: Mapping[str, Branch]
 
+    @property
+    def form(self) -> Format:
+        """The prompt format that it was trained with."""
+        return FORMATS[self.artefact.architecture.prompt]
+
     def of_branches(self, heard: Mapping[str, Features]) -> dict[str, Features]:
         """What each branch wants of what the encoders heard, on the model's device."""
         wanted = of_branches(heard, self.artefact.architecture.branches, self.branches)
@@ -157,11 +164,12 @@ class AudioLm:
         text = encode_texts(
             self.tokenizer,
             prompts(
-                [(id, instruction, "") for id, instruction in zip(ids, instructions, strict=True)],
+                [asked(text, id) for id, text in zip(ids, instructions, strict=True)],
                 hints,
                 lambda _ids: heard[TAGS].values[:, 0],
                 labels=self.artefact.labels,
                 gold=gold or {},
+                form=self.form,
             ),
             None,
             ids=list(ids),

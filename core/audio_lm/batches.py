@@ -17,7 +17,8 @@ from core.adapters.soft_prompt import choose_tags, hint_sentence
 from core.audio_lm.branches import BRANCHES, Branch
 from core.audio_lm.features import Store
 from core.audio_lm.model import read_features
-from core.data.instructions import Instruction, alpaca, read_instructions
+from core.audio_lm.turns import Format, Turn, alpaca, audio_of, turns_of, with_hint
+from core.data.instructions import Instruction, read_instructions
 from core.encoders.ast import tags
 
 if TYPE_CHECKING:
@@ -91,52 +92,56 @@ def _read(path: Path) -> tuple[Instruction, ...]:
     return tuple(read_instructions(path))
 
 
-def check_lengths(mix: Mix, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int) -> None:
+def check_lengths(
+    mix: Mix, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, form: Format = alpaca
+) -> None:
     """Raise ContextTooLong, with the items, for texts that do not fit, before anything is trained.
 
     A soft prompt is drawn with its audio and is checked in its batch.
     """
-    texts: dict[str, Instruction] = {}  # many items share their words
+    texts: dict[tuple[str, str], Instruction] = {}  # many items share their words
     for item in itertools.chain.from_iterable(mix.files):
-        texts.setdefault(alpaca(item.instruction, item.input) + item.output, item)
-    items = list(texts.values())
-    for first in range(0, len(items), 4096):
-        part = items[first : first + 4096]
+        texts.setdefault(form(turns_of(item)), item)
+    pairs = list(texts.items())
+    for first in range(0, len(pairs), 4096):
+        part = pairs[first : first + 4096]
         encode_texts(
             tokenizer,
-            [alpaca(item.instruction, item.input) for item in part],
-            [item.output for item in part],
-            ids=[f"{item.audio_id} ({item.task})" for item in part],
+            [prompt for (prompt, _), _ in part],
+            [answer for (_, answer), _ in part],
+            ids=[f"{item.audio_id} ({item.task})" for _, item in part],
             max_tokens=max_tokens,
         )
 
 
 def prompts(
-    items: Sequence[tuple[str, str, str]],
+    asked: Sequence[Sequence[Turn]],
     hints: Hints | None,
     tag_logits: Callable[[Sequence[str]], Tensor],
     *,
     labels: Sequence[str],
     gold: Mapping[str, Sequence[str]],
+    form: Format = alpaca,
 ) -> list[str]:
-    """Prompts of (audio, instruction, input), with `hints` each after the sentence of its tags.
+    """Prompts, with `hints` each after the sentence of its audio's tags.
 
-    tag_logits: audios -> (B, C), the tagger's for `labels`; asked only where there are hints.
+    tag_logits: audios -> (B, C), the tagger's for `labels`; asked only where there are hints. form: the
+    prompt format.
     """
     if hints is None:
-        return [alpaca(instruction, extra) for _, instruction, extra in items]
-    if hints.source == "gold" and (lost := [audio for audio, _, _ in items if audio not in gold]):
+        return [form(turns)[0] for turns in asked]
+    audios = [audio_of(turns) for turns in asked]
+    if hints.source == "gold" and (lost := [audio for audio in audios if audio not in gold]):
         raise MixError(
             f"no true tags are known of {lost[0]}: hints.source gold needs sets whose rows have events"
         )
-    logits = tag_logits([audio for audio, _, _ in items])
-    heard = tags(logits, labels, threshold=hints.threshold, limit=hints.limit)
+    heard = tags(tag_logits(audios), labels, threshold=hints.threshold, limit=hints.limit)
     out = []
-    for (audio, instruction, extra), predicted in zip(items, heard):
+    for turns, audio, predicted in zip(asked, audios, heard):
         rng = np.random.default_rng((hints.seed, *audio.encode()))
         chosen = choose_tags(predicted, gold.get(audio, ()), labels, mode=hints.source, rng=rng)
         sentence = hint_sentence([tag.replace("_", " ") for tag in chosen])
-        out.append(alpaca(f"{sentence} {instruction}".strip(), extra))
+        out.append(form(with_hint(turns, sentence))[0])
     return out
 
 
@@ -155,11 +160,12 @@ def instruction_batches(
     accumulation: int = 1,
     gold: Mapping[str, Sequence[str]] | None = None,
     known: Mapping[str, Branch] = BRANCHES,
+    form: Format = alpaca,
 ) -> Callable[[int], Iterator[dict[str, Any]]]:
     """`batches(step)` for `core.train.loop.fit`; `batch_size` counts the items of all processes.
 
-    branches: names of those that want features, among the `known`. accumulation: that of the training
-    options, batches a step.
+    branches: names of those that want features, among the `known`. form: the prompt format. accumulation:
+    that of the training options, batches a step.
     """
 
     def batches(step: int) -> Iterator[dict[str, Any]]:
@@ -170,13 +176,13 @@ def instruction_batches(
             items = mix.draw(
                 seed=seed, step=number, n=batch_size, rank=state.process_index, world=state.num_processes
             )
-            asked = [(item.audio_id, item.instruction, item.input) for item in items]
+            said = [turns_of(item) for item in items]
             ids = [f"{item.audio_id} ({item.task})" for item in items]
             try:
                 text = encode_texts(
                     tokenizer,
-                    prompts(asked, hints, store.tag_logits, labels=labels, gold=gold or {}),
-                    [item.output for item in items],
+                    prompts(said, hints, store.tag_logits, labels=labels, gold=gold or {}, form=form),
+                    [form(turns)[1] for turns in said],
                     ids=ids,
                     max_tokens=max_tokens,
                     loss_on=loss_on,

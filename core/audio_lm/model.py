@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 class Architecture:
     """What must be known of a model before its weights can be loaded; part of `core.audio_lm.artefact`.
 
-    connects: how audio reaches the language model; a prefix precedes the text.
+    connects: how audio reaches the language model; a prefix precedes the text. prompt: the format
+    of core.audio_lm.turns.
     """
 
     branches: tuple[str, ...]
     bridge: Bridge
     soft_prompt: bool
     connects: Literal["prefix"] = "prefix"
+    prompt: Literal["alpaca", "plain", "chatml"] = "alpaca"
 
 
 def heard_by(architecture: Architecture, branches: Mapping[str, Branch] = BRANCHES) -> list[str]:

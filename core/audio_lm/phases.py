@@ -17,6 +17,7 @@ from core.audio_lm.encoders import TAGS, labels_of
 from core.audio_lm.encoders import read_record as read_encoder
 from core.audio_lm.features import open_store, read_truth
 from core.audio_lm.model import Architecture, heard_by, load_language_model, make_model
+from core.audio_lm.turns import FORMATS
 from core.foundations.public import foundation_path, read_record
 from core.run import hardware
 from core.run.resume import close_folder, open_folder, run_identity
@@ -80,7 +81,7 @@ def train_row(
         language_model_sha256=lm_record.sha256,
         hints=hints,
     )
-    mine = artefact.identity
+    mine, form = artefact.identity, FORMATS[architecture.prompt]
     longest = max_tokens or architecture.bridge.max_tokens
     for seed in seeds:
         folder = context.path("checkpoints", str(context.variant), f"seed{seed}")
@@ -117,7 +118,7 @@ def train_row(
             id(file): file for mix in mixes.values() for file in mix.files
         }  # each once, not once a phase
         whole = Mix(tuple(files.values()), (1.0,) * len(files))
-        check_lengths(whole, tokenizer, max_tokens=longest)
+        check_lengths(whole, tokenizer, max_tokens=longest, form=form)
         with context.tracker.child(f"{context.variant} seed {seed}", params={"seed": seed}) as run:
             for number, (name, phase) in enumerate(phases.items()):
                 batches = instruction_batches(
@@ -126,6 +127,7 @@ def train_row(
                     tokenizer,
                     branches=architecture.branches,
                     known=branches,
+                    form=form,
                     batch_size=phase.batch_size,
                     max_tokens=longest,
                     loss_on=phase.loss_on,

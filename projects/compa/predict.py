@@ -33,6 +33,7 @@ from core.encoders.clap_folder import (
     weights_of,
 )
 from core.metrics.retrieval import retrieval_ranks
+from core.report.predictions import short
 from core.run.arrays import open_array
 from core.run.files import write_json, write_text_atomic
 from core.run.jsonl import write_lines
@@ -254,7 +255,7 @@ def classify(
         raise ModelError(f"{name}: the cached log-mels belong to other rows; run the stage `prepare` again")
     for row, score in zip(rows, scores):
         if column == "labels":
-            yield {"id": row["id"], "labels": row["labels"], "scores": score.round(4).tolist()}
+            yield {"id": row["id"], "labels": row["labels"], "scores": short(score, 4)}
         else:
             right = score[:, list(classes).index(row["label"])]
             ahead = (score >= right[:, None]).sum(axis=1) - 1  # ties lose

@@ -1,6 +1,6 @@
 """Classify the test sets with a CLAP. Reads: predictions/<profile>/gold, the data sets and a variant of
-CompA's checkpoints; writes: predictions/<profile>/<row>/<set>.jsonl, per item and seed the scores of all
-classes.
+CompA's checkpoints; writes: predictions/<profile>/<row>/own/<set>.jsonl, per item and seed the scores of
+all classes.
 
 Zero-shot: the class whose prompt is nearest to the audio. The artefact is CompA's, as trained for its own
 tables.
@@ -9,17 +9,16 @@ tables.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from core.encoders.trained_clap import open_clap
-from core.run.jsonl import read_lines, write_lines
+from core.report.predictions import Prediction, short, write_predictions
+from core.report.scoring import read_lines
 from core.run.stage import Context, progress
 from projects.gama.features import dataset_batches
-from projects.gama.gold import dataset_of
 
 DIGITS = 3  # of a score; what ties then loses
 
@@ -47,7 +46,8 @@ def contrast(config: Config, *, context: Context) -> None:
     for name in config.sets:
         if not (gold / f"{name}.jsonl").is_file():
             continue  # a set that this profile has not got
-        dataset = dataset_of(name)
+        asked = read_lines(gold / f"{name}.jsonl", writer="stage gold")
+        dataset = asked[0]["audio"].partition(":")[0]
         if dataset not in heard:
             ids: list[str] = []
             parts: list[torch.Tensor] = []
@@ -62,14 +62,13 @@ def contrast(config: Config, *, context: Context) -> None:
         text = torch.stack([m.embed_text(prompted) for m in models]).numpy()
         ids, audio = heard[dataset]
         scores = np.einsum("snd,scd->nsc", audio, text)
-        wanted = [line["id"] for line in read_lines(gold / f"{name}.jsonl")]
-        _write(context, name, wanted, scores[[ids.index(id) for id in wanted]])
-
-
-def _write(context: Context, name: str, ids: Sequence[str], scores: np.ndarray) -> None:
-    lines = [{"id": id, "scores": row.round(DIGITS).tolist()} for id, row in zip(ids, scores)]
-    write_lines(context.path("predictions", str(context.variant), f"{name}.jsonl"), lines, compact=True)
-    print(f"{name}: {len(lines)} items")
+        place = {id: number for number, id in enumerate(ids)}
+        wanted = [line["id"] for line in asked]
+        write_predictions(
+            context.path("predictions", str(context.variant), "own", f"{name}.jsonl"),
+            [Prediction(id=id, scores=tuple(short(scores[place[id]], DIGITS))) for id in wanted],
+        )
+        print(f"{name}: {len(wanted)} items")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """Ask the questions of the test sets. Reads: the data sets; writes: predictions/<profile>/gold/<set>.jsonl
-with a line a question (audio, recording, instruction, what a right answer is), and <set>.classes.json.
+with a line a question: its task, by which it is scored, its audio and the recording that this was cut from,
+the instruction and what a right answer is; and <set>.classes.json.
 
 Everything that scoring needs besides the answers lies here, in git: no audio, no model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from core.data.parquet import read_dataset, read_info, why_absent
 from core.data.schema import recording_of
@@ -24,6 +25,23 @@ from core.scenes.questions import aliases
 from projects.gama.compose import PROMPT_INSTRUMENT, PROMPT_SOURCE
 
 Line = dict[str, Any]
+# accuracy, map, micro_f1: of labels; caption, dense_caption: of captions; answer: of a question's several
+# annotators; instruction: of pairs of instruction and output, some of which a timeline can check
+Task: TypeAlias = Literal["accuracy", "map", "micro_f1", "caption", "dense_caption", "answer", "instruction"]
+LABELLED: tuple[Task, ...] = ("accuracy", "map", "micro_f1")
+PROMPTS = {"instrument": PROMPT_INSTRUMENT, "source": PROMPT_SOURCE, "clotho": PROMPT_CLOTHO}
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """task: how it is asked and scored. dataset: that it asks about, if not that of its name; column: of the
+    label, if not `label` or `labels`."""
+
+    __test__ = False  # no test, although its name begins like one
+
+    task: Task
+    dataset: str = ""
+    column: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,7 @@ class Config:
     tuples and what an answer states are recognised.
     """
 
-    sets: tuple[str, ...]
+    sets: dict[str, TestSet]
     limit: int = 0
     label_prompt: str = PROMPT_CAPTION
     book: bool = True
@@ -45,17 +63,17 @@ def gold(config: Config, *, context: Context) -> None:
     """Write every set's questions."""
     out = context.path("predictions", "gold")
     shared = context.root / "shared_data"
-    for name in config.sets:
-        folder = shared / "datasets" / context.profile / dataset_of(name)
+    for name, asked in config.sets.items():
+        folder = shared / "datasets" / context.profile / (asked.dataset or name)
         if reason := why_absent(folder):
             print(f"{name}: {reason}")
             continue
-        lines = list(questions(folder, name, config))
+        lines = list(questions(folder, asked, config))
         if not lines:
             raise ValueError(f"{folder} gives no question; make the data set again, with rows")
         write_lines(out / f"{name}.jsonl", lines)
-        if "labels" in lines[0]:
-            write_json(out / f"{name}.classes.json", classes(folder, name))
+        if asked.task in LABELLED:
+            write_json(out / f"{name}.classes.json", classes(folder, asked))
         print(f"{name}: {len(lines)} questions")
     if config.book:
         bank = read_bank(shared / "bank" / context.profile, splits=["train"])
@@ -64,56 +82,59 @@ def gold(config: Config, *, context: Context) -> None:
         write_json(out / "aliases.json", aliases(book, voice_attributes(bank)))
 
 
-def dataset_of(name: str) -> str:
-    """The data set that a set of questions is about: "dense_clotho" asks about clotho."""
-    for prefix in ("dense_", "nsynth"):
-        if name.startswith(prefix):
-            return "nsynth" if prefix == "nsynth" else name.removeprefix(prefix)
-    return name
-
-
-def classes(folder: Path, name: str) -> list[str]:
+def classes(folder: Path, asked: TestSet) -> list[str]:
     """The label set of a classification."""
-    if name.startswith("nsynth_"):
-        column = name.removeprefix("nsynth_")
-        return sorted({str(row[column]) for row in read_dataset(folder, columns=[column])})
+    if asked.column:
+        rows = read_dataset(folder, columns=[asked.column])
+        return sorted({str(row[asked.column]) for row in rows})
     return [str(label) for label in read_info(folder)["labels"]]
 
 
-def questions(folder: Path, name: str, config: Config) -> Iterator[Line]:
-    """The lines of one set."""
+def questions(folder: Path, asked: TestSet, config: Config) -> Iterator[Line]:
+    """The lines of one set. Raises ValueError for a data set that has not what the task asks about."""
     columns = [c for c in read_dataset(folder).column_names if c not in ("audio", "fold")]
     rows = read_dataset(folder, columns=columns)
     for row in rows.select(range(min(len(rows), config.limit or len(rows)))):
-        line: Line = {"id": row["id"], "audio": f"{dataset_of(name)}:{row['id']}"}
+        line: Line = {"id": row["id"], "task": asked.task, "audio": f"{folder.name}:{row['id']}"}
         if recording := recording_of(row["clips"]):
             line["recording"] = recording
-        if name.startswith("nsynth_"):
-            prompt = PROMPT_INSTRUMENT if name == "nsynth_instrument" else PROMPT_SOURCE
-            yield line | {"instruction": prompt, "labels": [row[name.removeprefix("nsynth_")]]}
-        elif "captions" in row:
-            dense = name.startswith("dense_")
-            prompt = PROMPT_DETAIL if dense else PROMPT_CLOTHO if name == "clotho" else PROMPT_AUDIOCAPS
-            yield line | {"instruction": prompt, "captions": row["captions"]}
-        elif "answers" in row:
-            yield line | {"instruction": CLOSED + row["question"], "answers": row["answers"]}
-        elif "questions" in row:
-            for place, asked in enumerate(row["questions"]):
-                yield line | {
-                    "id": f"{row['id']}#{place}",
-                    "instruction": asked["instruction"],
-                    "output": asked["output"],
-                    "task": asked["task"],
-                    "key": asked["key"],
-                    "options": asked["options"],
-                    "events": [
-                        [e["label"], round(e["onset"], 3), round(e["offset"], 3)] for e in row["events"]
-                    ],
-                    "caption": row["caption"],
-                }
-        else:
-            labels = row["labels"] if "labels" in row else [row["label"]]
-            yield line | {"instruction": config.label_prompt, "labels": labels}
+        try:
+            if asked.task == "instruction":
+                yield from (line | one for one in instructed(row))
+            else:
+                yield line | question(row, asked, folder.name, config)
+        except KeyError as error:
+            raise ValueError(
+                f"{folder} has no column {error}, which the task {asked.task!r} asks about: give the set "
+                "another task in gold.sets"
+            ) from None
+
+
+def question(row: Mapping[str, Any], asked: TestSet, dataset: str, config: Config) -> Line:
+    """The instruction about one row, and what a right answer is."""
+    if asked.task == "answer":
+        return {"instruction": CLOSED + row["question"], "answers": row["answers"]}
+    if asked.task in ("caption", "dense_caption"):
+        prompt = PROMPT_DETAIL if asked.task == "dense_caption" else PROMPTS.get(dataset, PROMPT_AUDIOCAPS)
+        return {"instruction": prompt, "captions": row["captions"]}
+    prompt = PROMPTS.get(asked.column, config.label_prompt)
+    found = row[asked.column] if asked.column else row["labels"] if "labels" in row else row["label"]
+    return {"instruction": prompt, "labels": found if isinstance(found, list) else [found]}
+
+
+def instructed(row: Mapping[str, Any]) -> Iterator[Line]:
+    """The questions of one audio; asks: what kind of question each is."""
+    for place, one in enumerate(row["questions"]):
+        yield {
+            "id": f"{row['id']}#{place}",
+            "instruction": one["instruction"],
+            "output": one["output"],
+            "asks": one["task"],
+            "key": one["key"],
+            "options": one["options"],
+            "events": [[e["label"], round(e["onset"], 3), round(e["offset"], 3)] for e in row["events"]],
+            "caption": row["caption"],
+        }
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from core.language.client import Options, totals
 from core.language.http import Endpoint, connect, unusable
 from core.language.prompts import read_prompt
 from core.metrics.judge import Case, Verdict, judge, summarise
+from core.report.predictions import read_predictions
 from core.report.scoring import read_lines
 from core.run.files import write_text_atomic
 from core.run.jsonl import write_lines
@@ -28,7 +29,7 @@ PROMPT = Path(__file__).parent / "prompts" / "judge.txt"
 
 @dataclass(frozen=True)
 class Config:
-    """rows: folders of predictions. set: of questions that come with events and a caption. seed: whose
+    """rows: "<model>/<condition>". set: of questions that come with events and a caption. seed: whose
     answers. max_tokens: of a verdict; a judge that thinks first needs more.
     """
 
@@ -52,8 +53,8 @@ def judged(config: Config, *, context: Context) -> None:
     with connect(config.endpoint) as endpoint:
         chat = CachedChat(endpoint, context.path("data", "language_cache"))
         for row in config.rows:
-            answered = read_lines(context.path("predictions", row, f"{config.set}.jsonl"))
-            said = {line["id"]: line["answers"][config.seed] for line in answered}
+            path = context.path("predictions", row, f"{config.set}.jsonl")
+            said = {one.id: one.answers[config.seed] for one in read_predictions(path)}
             cases = [case_of(line, said[line["id"]]) for line in truth]
             verdicts = judge(
                 chat,

@@ -7,7 +7,7 @@ Needs no audio and no language model: anyone can score again, or by another prot
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from core.metrics.multilabel import micro_f1, micro_f1_left_out, one_hot_argmax
 from core.metrics.stated import correct
 from core.metrics.tuples import reference_tuples, scene_tuples, tuple_scores
 from core.report.cells import Cell, Items, write_cells
+from core.report.predictions import Prediction, by_seed, read_predictions
 from core.report.scoring import (
     PredictionError,
     Result,
@@ -31,10 +32,11 @@ from core.report.scoring import (
     statistic_cell,
     units_of,
 )
+from core.run.config import nearest
 from core.run.stage import Context
 
+TABLE_OF = {"instruction": "reasoning", "dense_caption": "reasoning"}  # else classification
 COLUMNS = {"dcase2017": "dcase", "tut2017": "tut", "medley_solos": "medley"}  # else a set's own name
-MAP_SETS = ("fsd50k", "audioset")
 TABLES = ("classification", "reasoning")
 
 Lines = list[dict[str, Any]]
@@ -43,7 +45,7 @@ InTable = tuple[str, Cell, Items]
 
 @dataclass(frozen=True)
 class Config:
-    """rows: table -> row of the table -> folder of predictions. split: how several labels in one answer
+    """rows: table -> row of the table -> "<model>/<condition>". split: how several labels in one answer
     count.
 
     encoder: the sentence encoder's folder from the repository's root (Sentence-BERT in the paper); empty
@@ -65,30 +67,17 @@ def score(config: Config, *, context: Context) -> None:
     encode = load_sentence_encoder(context.root / config.encoder if config.encoder else tower)
     gold = context.path("predictions", "gold")
     book, names = (_optional(gold / file) for file in ("book.json", "aliases.json"))
+    scorer = Scorer(gold=gold, book=book, names=names, encode=encode, config=config)
     results: dict[str, list[InTable]] = {table: [] for table in TABLES}
     for table, rows in config.rows.items():
         for row, folder in rows.items():
             for path in sorted(context.path("predictions", folder).glob("*.jsonl")):
-                truth = read_lines(gold / path.name)
-                if table_of(path.stem, truth) != table:
+                truth = read_lines(gold / path.name, writer="stage gold")
+                if table_of(truth) != table:
                     continue
-                said = read_lines(path)
-                if [line["id"] for line in said] != [line["id"] for line in truth]:
-                    raise PredictionError(
-                        f"{path} answers other questions than {gold / path.name}: predict again"
-                    )
-                results[table] += score_set(
-                    path.stem,
-                    truth,
-                    said,
-                    row=row,
-                    scale=context.profile,
-                    gold=gold,
-                    book=book,
-                    names=names,
-                    encode=encode,
-                    config=config,
-                )
+                said = read_predictions(path, ids=ids_of(truth), writer="stage predict")
+                scored = Scored(row, path.stem, truth, said, context.profile)
+                results[table] += [(table, *made) for made in score_set(scored, scorer)]
     results["reasoning"] += judged_cells(context, config)
     for table, made in results.items():
         if made:
@@ -98,103 +87,173 @@ def score(config: Config, *, context: Context) -> None:
             context.tracker.log_artifact(context.path("results", f"{table}.json"))
 
 
-def table_of(name: str, truth: Lines) -> str:
-    """The table that a set of questions belongs to."""
-    return "reasoning" if "key" in truth[0] or name.startswith("dense_") else "classification"
+def table_of(truth: Lines) -> str:
+    """The table that a set of questions belongs to, by its task."""
+    return TABLE_OF.get(truth[0].get("task", ""), "classification")
 
 
-def score_set(
-    name: str,
-    truth: Lines,
-    said: Lines,
-    *,
-    row: str,
-    scale: str,
-    gold: Path,
-    book: Mapping[str, Sequence[str]],
-    names: Mapping[str, Sequence[str]],
-    encode: Encode,
-    config: Config,
-) -> Iterator[InTable]:
-    """The cells of one row on one set of questions, each with its table."""
-    table = table_of(name, truth)
-    column = COLUMNS.get(name, name)
+@dataclass(frozen=True)
+class Scored:
+    """What is scored: a row's predictions of the questions of a set."""
+
+    row: str
+    name: str
+    truth: Lines
+    said: Sequence[Prediction]
+    scale: str
+
+    @property
+    def column(self) -> str:
+        """Of the tables."""
+        return COLUMNS.get(self.name, self.name)
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """What is resampled, and the scale."""
+        return {"units": units_of(self.truth, exam=self.name), "scale": self.scale}
 
     def mean(
-        column: str, scores: Sequence[np.ndarray], about: Lines = truth, *, part: str = name, **how: Any
+        self,
+        column: str,
+        scores: Sequence[np.ndarray],
+        about: Lines | None = None,
+        *,
+        part: str = "",
+        **how: Any,
     ) -> Result:
-        units = units_of(about, exam=name)
-        return mean_cell(row, column, part, scores, ids_of(about), units=units, scale=scale, **how)
+        """A mean over the items, or over those lines that it is `about`."""
+        lines = self.truth if about is None else about
+        return mean_cell(
+            self.row,
+            column,
+            part or self.name,
+            scores,
+            ids_of(lines),
+            units=units_of(lines, exam=self.name),
+            scale=self.scale,
+            **how,
+        )
 
-    if "labels" in truth[0]:
-        classes = json.loads((gold / f"{name}.classes.json").read_text(encoding="utf-8"))
-        labels = np.array([[label in line["labels"] for label in classes] for line in truth])
-        scores = class_scores(said, classes, encode=encode, config=config)
-        how = "nearest label to the answer" if "answers" in said[0] else "nearest label to the audio"
-        ids, units = ids_of(truth), units_of(truth, exam=name)
-        if name in MAP_SETS:
-            protocol = f"macro mAP of {labels.any(axis=0).sum()} classes, {how}"
-            made = map_cell(
-                row, column, name, scores, labels, ids, units=units, scale=scale, protocol=protocol
-            )
-        elif name == "dcase2017":
-            f1s = [micro_f1(one_hot_argmax(one), labels) for one in scores]  # LTU: one label an item
-            values, left_out = [one.value for one in f1s], [micro_f1_left_out(one.counts) for one in f1s]
-            protocol = f"micro-F1 of one label, {how}"
-            made = statistic_cell(
-                row, column, name, values, left_out, ids, units=units, scale=scale, protocol=protocol
-            )
-        else:
-            hits = [top_hits(one, labels) for one in scores]
-            made = mean(column, hits, protocol=f"accuracy, {how}, ties lose")
-        yield table, *made
-        return
-    answers = seeds_of(said)
-    if "captions" in truth[0]:
-        references = [line["captions"] for line in truth]
-        if table == "classification":
-            captioned = [caption_scores(one, references) for one in answers]
-            cider = [one.cider_d for one in captioned]
-            note = "CIDEr-D of one greedy caption"
-            yield table, *mean(f"{name}_cider", cider, protocol=note, unit="0-10")
-            if all(one.spice is not None for one in captioned):
-                spice = [np.asarray(one.spice) for one in captioned]
-                yield table, *mean(column, spice, protocol="SPICE of one greedy caption")
-            else:
-                print(f"{row}/{column}: SPICE {captioned[0].not_run}")
-        if book:
-            true = [reference_tuples(each, book) for each in references]
-            f1 = [tuple_scores([scene_tuples(a, book) for a in one], true).f1 for one in answers]
-            yield table, *mean(f"{name}_tuples", f1, protocol="F1 of scene tuples against the captions'")
-        return
-    if "key" in truth[0]:
-        asked = [line for line in truth if line["options"]]
-        right = [
-            np.array(
-                [float(correct(a, t["key"], t["options"], names)) for a, t in zip(one, truth) if t["options"]]
-            )
-            for one in answers
-        ]
-        if asked:
-            note = "the answer states what the timeline says"
-            yield table, *mean(f"{name}_timeline", right, asked, protocol=note, items="questions")
-        return
-    made_aqa = [clotho_aqa_scores(one, [line["answers"] for line in truth]) for one in answers]
-    how_matched = {
-        "clothoaqa": "both",
-        "clothoaqa_binary": "unanimous yes/no",
-        "clothoaqa_any": "any of three",
-    }
-    for part, covered in (
-        ("clothoaqa", made_aqa[0].unanimous | made_aqa[0].open),
-        ("clothoaqa_binary", made_aqa[0].unanimous),
-        ("clothoaqa_any", made_aqa[0].open),
+
+@dataclass(frozen=True)
+class Scorer:
+    """What scoring needs beside questions and predictions."""
+
+    gold: Path
+    book: Mapping[str, Sequence[str]]
+    names: Mapping[str, Sequence[str]]
+    encode: Encode
+    config: Config
+
+    def classes(self, of: Scored) -> tuple[list[np.ndarray], np.ndarray, str]:
+        """Scores (N, C) of each seed, labels (N, C) bool, and how they came about."""
+        classes = json.loads((self.gold / f"{of.name}.classes.json").read_text(encoding="utf-8"))
+        labels = np.array([[label in line["labels"] for label in classes] for line in of.truth])
+        scores = class_scores(of.said, classes, encode=self.encode, config=self.config)
+        return scores, labels, "nearest label to the " + ("audio" if of.said[0].scores else "answer")
+
+
+def score_set(of: Scored, scorer: Scorer) -> Iterator[Result]:
+    """The cells of one row on one set of questions. Raises PredictionError for a task that nobody scores."""
+    task = of.truth[0].get("task", "")
+    if task not in SCORERS:
+        raise PredictionError(
+            f"{scorer.gold / of.name}.jsonl: no way to score the task {task!r}{nearest(task, SCORERS)}; run "
+            "the stage gold again"
+        )
+    yield from SCORERS[task](of, scorer)
+
+
+def score_accuracy(of: Scored, scorer: Scorer) -> Iterator[Result]:
+    """The share of items whose best class is right."""
+    scores, labels, how = scorer.classes(of)
+    hits = [top_hits(one, labels) for one in scores]
+    yield of.mean(of.column, hits, protocol=f"accuracy, {how}, ties lose")
+
+
+def score_map(of: Scored, scorer: Scorer) -> Iterator[Result]:
+    """Macro mean average precision."""
+    scores, labels, how = scorer.classes(of)
+    protocol = f"macro mAP of {labels.any(axis=0).sum()} classes, {how}"
+    yield map_cell(of.row, of.column, of.name, scores, labels, ids_of(of.truth), protocol=protocol, **of.how)
+
+
+def score_micro_f1(of: Scored, scorer: Scorer) -> Iterator[Result]:
+    """Micro F1 of one label an item, as LTU counts DCASE 2017."""
+    scores, labels, how = scorer.classes(of)
+    f1s = [micro_f1(one_hot_argmax(one), labels) for one in scores]
+    values, left_out = [one.value for one in f1s], [micro_f1_left_out(one.counts) for one in f1s]
+    protocol = f"micro-F1 of one label, {how}"
+    yield statistic_cell(
+        of.row, of.column, of.name, values, left_out, ids_of(of.truth), protocol=protocol, **of.how
+    )
+
+
+def score_captions(of: Scored, scorer: Scorer) -> Iterator[Result]:
+    """CIDEr-D and SPICE, then the scene tuples."""
+    answers, references = by_seed(of.said), [line["captions"] for line in of.truth]
+    captioned = [caption_scores(one, references) for one in answers]
+    cider = [one.cider_d for one in captioned]
+    yield of.mean(f"{of.name}_cider", cider, protocol="CIDEr-D of one greedy caption", unit="0-10")
+    if all(one.spice is not None for one in captioned):
+        spice = [np.asarray(one.spice) for one in captioned]
+        yield of.mean(of.column, spice, protocol="SPICE of one greedy caption")
+    else:
+        print(f"{of.row}/{of.column}: SPICE {captioned[0].not_run}")
+    yield from score_tuples(of, scorer)
+
+
+def score_tuples(of: Scored, scorer: Scorer) -> Iterator[Result]:
+    """How much of what the captions tell a caption tells, where the bank's phrases are known."""
+    if scorer.book:
+        true = [reference_tuples(line["captions"], scorer.book) for line in of.truth]
+        f1 = [tuple_scores([scene_tuples(a, scorer.book) for a in one], true).f1 for one in by_seed(of.said)]
+        yield of.mean(f"{of.name}_tuples", f1, protocol="F1 of scene tuples against the captions'")
+
+
+def score_timeline(of: Scored, scorer: Scorer) -> Iterator[Result]:
+    """Whether answers state what the timeline says, of the questions that it can check."""
+    asked = [line for line in of.truth if line["options"]]
+    right = [
+        np.array(
+            [
+                float(correct(a, line["key"], line["options"], scorer.names))
+                for a, line in zip(one, of.truth)
+                if line["options"]
+            ]
+        )
+        for one in by_seed(of.said)
+    ]
+    if asked:
+        note = "the answer states what the timeline says"
+        yield of.mean(f"{of.name}_timeline", right, asked, protocol=note, items="questions")
+
+
+def score_answers(of: Scored, scorer: Scorer) -> Iterator[Result]:
+    """Clotho-AQA's parts, by exact answers."""
+    made = [clotho_aqa_scores(one, [line["answers"] for line in of.truth]) for one in by_seed(of.said)]
+    unanimous, of_three = made[0].unanimous, made[0].open
+    for part, covered, how in (
+        ("clothoaqa", unanimous | of_three, "both"),
+        ("clothoaqa_binary", unanimous, "unanimous yes/no"),
+        ("clothoaqa_any", of_three, "any of three"),
     ):
         if covered.any():
-            hits = [one.hit[covered].astype(float) for one in made_aqa]
-            about_part = [line for line, there in zip(truth, covered) if there]
-            note = f"exact answer, {how_matched[part]}"
-            yield table, *mean(part, hits, about_part, part=part, protocol=note, items="questions")
+            hits = [one.hit[covered].astype(float) for one in made]
+            about = [line for line, there in zip(of.truth, covered) if there]
+            note = f"exact answer, {how}"
+            yield of.mean(part, hits, about, part=part, protocol=note, items="questions")
+
+
+SCORERS: Mapping[str, Callable[[Scored, Scorer], Iterator[Result]]] = {
+    "accuracy": score_accuracy,
+    "map": score_map,
+    "micro_f1": score_micro_f1,
+    "caption": score_captions,
+    "dense_caption": score_tuples,
+    "instruction": score_timeline,
+    "answer": score_answers,
+}
 
 
 def judged_cells(context: Context, config: Config) -> Iterator[InTable]:
@@ -238,18 +297,15 @@ def _optional(path: Path) -> dict[str, list[str]]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
-def seeds_of(said: Lines) -> list[list[str]]:
-    """Answers by seed."""
-    return [[line["answers"][seed] for line in said] for seed in range(len(said[0]["answers"]))]
-
-
-def class_scores(said: Lines, classes: Sequence[str], *, encode: Encode, config: Config) -> list[np.ndarray]:
+def class_scores(
+    said: Sequence[Prediction], classes: Sequence[str], *, encode: Encode, config: Config
+) -> list[np.ndarray]:
     """(N, C) of each seed: as a CLAP gave them, or the nearness of answer and label."""
-    if "scores" in said[0]:
-        return list(np.array([line["scores"] for line in said]).transpose(1, 0, 2))
+    if said[0].scores:
+        return list(np.array([one.scores for one in said]).transpose(1, 0, 2))
     return [
         map_to_labels(one, classes, encode=encode, prefix=config.prefix, split=config.split)
-        for one in seeds_of(said)
+        for one in by_seed(said)
     ]
 
 

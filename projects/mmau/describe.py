@@ -1,7 +1,7 @@
 """Put the audio of the exam into words, for cascades. Reads: the exam mmau, a row of GAMA, for `strong` also
 spoken texts and recordings of its split train; writes: predictions/<profile>/descriptions/<level>.jsonl.
 
-A line an item: {"id", "task", "description"}, in the data set's order. An item's audio and domain decide its
+A line an item (core.report.predictions), in the data set's order. An item's audio and domain decide its
 description, as in the paper; its question, options and answer are not read. In the paper (MMAU, section 4)
 weak descriptions are of EnCLAP, MU-LLaMA and Whisper-base, strong ones of Qwen2-Audio-Instruct with a prompt
 for each domain. Here, `weak` is a list of tags and the transcript of pocketsphinx's general model. `strong`
@@ -37,8 +37,8 @@ from core.language.client import (
 from core.language.http import Endpoint, connect, unusable
 from core.language.prompts import read_prompt
 from core.language.thoughts import after_thoughts
+from core.report.predictions import Prediction, write_predictions
 from core.run.files import write_text_atomic
-from core.run.jsonl import write_lines
 from core.run.stage import Context, progress
 from core.scenes.bank import read_names
 from projects.mmau import talk
@@ -104,10 +104,9 @@ def describe(config: Config, *, context: Context) -> None:
             said = ask(CachedChat(http, context.path("data", "chat_cache")), items, config=config)
     else:
         said = measure(config, items, folder=folder, context=context)
-    lines = [{"id": one.id, "task": one.task, "description": said[one.id]} for one in items]
-    write_lines(out, lines)
+    write_predictions(out, [Prediction(id=one.id, answers=(said[one.id],)) for one in items])
     counts = Counter(one.task for one in items)
-    silent = sum(not line["description"] for line in lines)
+    silent = sum(not said[one.id] for one in items)
     lengths = {f"words/{task}": _mean([said[i.id] for i in items if i.task == task]) for task in counts}
     context.tracker.log_metrics({**lengths, "items": float(len(items)), "without": float(silent)})
     shown = ", ".join(f"{count} {task}" for task, count in counts.items())

@@ -23,6 +23,7 @@ from core.encoders.trained_clap import open_clap
 from core.language.cache import CachedChat
 from core.language.client import Chat, Options
 from core.language.http import Endpoint, connect, unusable
+from core.report.predictions import read_predictions
 from core.run.stage import Context
 from projects.mmau.gold import read_texts
 
@@ -181,15 +182,15 @@ def descriptions(condition: str, exam: Sequence[ChoiceItem], context: Context) -
     """What a reader is told of each item's audio: "nothing", "truth", or what `describe` wrote."""
     if condition == "nothing":
         return {one.id: "" for one in exam}
-    if condition == "truth":
-        path, key = context.path("predictions", "gold", "mmau.facts.jsonl"), "facts"
-    else:
-        path, key = context.path("predictions", "descriptions", f"{condition}.jsonl"), "description"
+    truth = condition == "truth"
+    path = context.path("predictions", "descriptions", f"{condition}.jsonl")
+    if truth:
+        path = context.path("predictions", "gold", "mmau.facts.jsonl")
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no {path}: run the stage `{'gold' if condition == 'truth' else 'describe'}`"
-        )
-    return read_texts(path, key)
+        raise FileNotFoundError(f"no {path}: run the stage `{'gold' if truth else 'describe'}`")
+    if truth:
+        return read_texts(path, "facts")
+    return {one.id: one.answers[0] for one in read_predictions(path, writer="stage describe")}
 
 
 def open_chat(endpoint: Endpoint, context: Context) -> Chat:

@@ -33,12 +33,12 @@ def outputs_from_lines(
 ) -> list[Output]:
     """Outputs of `rows`, in their order, from the lines of a predictions file.
 
-    Raises PredictionError for lines without outputs (the release would score the answers in their place), of
+    Raises PredictionError for lines without answers (the release would score the answers in their place), of
     other items, twice, or missing; with `allow_missing` a missing one is an Output without texts.
     """
-    if bad := [line.get("id") for line in lines if not _is_texts(line.get("outputs"))]:
+    if bad := [line.get("id") for line in lines if not _is_texts(line.get("answers"))]:
         raise PredictionError(
-            f"{len(bad)} of {len(lines)} predictions hold no list of texts as outputs (first: {bad[0]}); "
+            f"{len(bad)} of {len(lines)} predictions hold no list of texts as answers (first: {bad[0]}); "
             "nothing is scored in their place: run the predictions again"
         )
     ids = [str(row["id"]) for row in rows]
@@ -75,7 +75,7 @@ def outputs_from_column(rows: Sequence[Row], column: str) -> list[Output]:
 def _output(line: Mapping[str, Any] | None, row: Row) -> Output:
     if line is None:
         return Output(texts=(), orders=())
-    texts = tuple(line["outputs"])
+    texts = tuple(line["answers"])
     orders = tuple(tuple(order) for order in line.get("orders") or [_as_listed(row)] * len(texts))
     if len(orders) != len(texts):
         raise PredictionError(f"item {line['id']}: {len(texts)} outputs for {len(orders)} orders")

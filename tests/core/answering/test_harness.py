@@ -116,7 +116,10 @@ def test_file_holds_every_item_in_order_with_its_orders(tmp_path: Path, whole: b
             assert sorted(order) == list(range(len(item.choices)))
             if order and item.id != "item-004":
                 assert record.outputs[k].startswith(item.choices[order[-1]] + " / ")
-    assert list(json.loads(out.read_bytes().splitlines()[0])) == ["id", "hash", "orders", "outputs", "errors"]
+    assert list(json.loads(out.read_bytes().splitlines()[0])) == ["id", "answers", "hash"]
+    shuffled = next(line for line in map(json.loads, out.read_bytes().splitlines()) if "orders" in line)
+    assert list(shuffled) == ["id", "answers", "orders", "hash"]
+    assert len(shuffled["hash"]) == 16
 
 
 def test_own_order_first_or_not(tmp_path: Path) -> None:
@@ -579,7 +582,7 @@ def test_ugly_outputs_survive(tmp_path: Path) -> None:
 def test_full_disk_is_explained_and_what_was_written_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bytes
 ) -> None:
-    out, room, write = tmp_path / "out", [4000], os.write
+    out, room, write = tmp_path / "out", [2000], os.write
 
     def full(file: int, content: Any) -> int:
         if len(content) > room[0]:
@@ -687,7 +690,7 @@ def test_damaged_predictions_are_errors_for_readers(tmp_path: Path, whole: bytes
     with pytest.raises(PredictionsError, match="item-000 is there twice"):
         read_predictions(path)
     path.write_text(
-        textwrap.dedent('{"id": "a", "hash": "b", "orders": [[]], "outputs": [""], "errors": []}\n')
+        textwrap.dedent('{"id": "a", "hash": "b", "orders": [[]], "answers": ["", ""], "errors": [""]}\n')
     )
     with pytest.raises(PredictionsError, match="line 1"):
         read_predictions(path)
@@ -700,8 +703,9 @@ def test_altered_orders_are_asked_again(tmp_path: Path, whole: bytes) -> None:
     """The hash is of the orders that were shown; a line whose orders say something else is not kept."""
     out = tmp_path / "out"
     lines = [json.loads(line) for line in whole.decode().splitlines()]
-    lines[3]["orders"] = [order[::-1] for order in lines[3]["orders"]]
-    lines[4] |= {key: lines[4][key][:1] for key in ("orders", "outputs", "errors")}
+    turned, short = [line for line in lines if len(line.get("orders", ())) > 1][:2]
+    turned["orders"] = [order[::-1] for order in turned["orders"]]
+    short |= {key: short[key][:1] for key in ("orders", "answers")}
     out.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     summary = run(out)
     assert (summary.asked, summary.kept) == (2, N - 2)
@@ -715,9 +719,7 @@ def test_a_line_with_hostile_orders_is_damaged(tmp_path: Path, whole: bytes, ord
     out = tmp_path / "out"
     first, rest = whole.split(b"\n", 1)
     record = json.loads(first)
-    line = (
-        f'{{"id": "{record["id"]}", "hash": "{record["hash"]}", "outputs": ["a"], "errors": [""], "orders": '
-    )
+    line = f'{{"id": "{record["id"]}", "hash": "{record["hash"]}", "answers": ["a"], "orders": '
     out.write_bytes(f"{line}{orders}}}\n".encode() + rest)
     with pytest.raises(PredictionsError, match="line 1 is no record"):
         read_predictions(out)

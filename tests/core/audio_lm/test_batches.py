@@ -14,6 +14,7 @@ from core.adapters.prefix_lm import IGNORED, ContextTooLong
 from core.audio_lm.batches import Hints, Mix, MixError, check_lengths, instruction_batches, prompts, read_mix
 from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import load_language_model
+from core.audio_lm.turns import asked
 from core.data.instructions import Instruction, InstructionError, alpaca, write_instructions
 
 LABELS = ("dog_bark", "rain", "siren", "church_bell")
@@ -134,9 +135,9 @@ def test_batches_of_a_later_step_are_those_of_an_unbroken_run(
 
 
 def hinted(store: Store, **how: Any) -> list[str]:
-    asked = [(f"scenes:sc{i}", "Why?", "") for i in range(6)]
+    said = [asked("Why?", f"scenes:sc{i}") for i in range(6)]
     gold = how.pop("gold", {})
-    return prompts(asked, Hints(**how), store.tag_logits, labels=LABELS, gold=gold)
+    return prompts(said, Hints(**how), store.tag_logits, labels=LABELS, gold=gold)
 
 
 def tags_of(prompt: str) -> list[str]:
@@ -145,9 +146,9 @@ def tags_of(prompt: str) -> list[str]:
 
 
 def test_hints_tell_what_the_tagger_heard(store: Store) -> None:
-    assert prompts([("scenes:sc0", "Why?", "x")], None, store.tag_logits, labels=LABELS, gold={}) == [
-        alpaca("Why?", "x")
-    ]
+    assert prompts(
+        [asked("Why?", "scenes:sc0", more="x")], None, store.tag_logits, labels=LABELS, gold={}
+    ) == [alpaca("Why?", "x")]
     logits = store.read("tags", [f"scenes:sc{i}" for i in range(6)]).values[:, 0]
     wanted = [
         [LABELS[place].replace("_", " ") for place in row.argsort(descending=True) if row[place] >= 0][:2]
@@ -174,8 +175,8 @@ def test_the_other_sources_of_tags(store: Store) -> None:
 
 
 def test_a_hint_that_makes_a_text_too_long_says_so(store: Store, tokenizer: Any) -> None:
-    asked = [alpaca(one.instruction) + one.output for one in MIX.files[0]]
-    longest = max(len(ids) for ids in tokenizer(asked)["input_ids"]) + 1
+    texts = [alpaca(one.instruction) + one.output for one in MIX.files[0]]
+    longest = max(len(ids) for ids in tokenizer(texts)["input_ids"]) + 1
     next(batches(store, tokenizer, max_tokens=longest))
     with pytest.raises(ContextTooLong, match=r"scenes:sc.*hints.limit"):
         next(batches(store, tokenizer, max_tokens=longest, hints=Hints(threshold=0.0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -250,15 +251,20 @@ def test_a_clap_scores_every_class(heard: Path, at: At, shape: Shape, tokenizer:
     gold = context.path("predictions", "gold")
     gold.mkdir(parents=True, exist_ok=True)
     order = [2, 0, 3, 1]
-    (gold / "esc50.jsonl").write_text("".join(json.dumps({"id": f"test{i}"}) + "\n" for i in order))
+    (gold / "esc50.jsonl").write_text(
+        "".join(json.dumps({"id": f"test{i}", "audio": f"esc50:test{i}"}) + "\n" for i in order)
+    )
     (gold / "esc50.classes.json").write_text(json.dumps(LABELS))
     contrast(
         ContrastConfig(variant="compa_clap", sets=("esc50", "gtzan"), seeds=(0, 1), batch_size=3),
         context=context,
     )
     out = context.path("predictions", "compa_clap")
-    assert [path.name for path in out.iterdir()] == ["esc50.jsonl"]  # the profile has no gtzan
-    lines = [json.loads(line) for line in (out / "esc50.jsonl").read_text().splitlines()]
+    # the profile has no gtzan
+    assert [str(path.relative_to(out)) for path in out.rglob("*.jsonl")] == ["own/esc50.jsonl"]
+    text = (out / "own" / "esc50.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert max(len(number) for number in re.findall(r"\d\.\d+", text)) == 5  # three digits, not sixteen
     assert [line["id"] for line in lines] == [f"test{i}" for i in order]
     assert np.array([line["scores"] for line in lines]).shape == (4, 2, 3)
     torch.manual_seed(1)

@@ -15,7 +15,7 @@ from core.run.stage import Context
 from core.scenes.bank import Bank, write_bank
 from core.scenes.phrasings import CLOSED, PROMPT_AUDIOCAPS, PROMPT_CAPTION, PROMPT_CLOTHO, PROMPT_DETAIL
 from projects.gama.compose import PROMPT_INSTRUMENT, PROMPT_SOURCE
-from projects.gama.gold import Config, dataset_of, gold
+from projects.gama.gold import Config, TestSet, gold
 
 EVENTS = [{"label": "dog_bark", "onset": 0.12345, "offset": 1.5}]
 ASKED = [
@@ -32,18 +32,18 @@ ROWS: dict[str, dict[str, Any]] = {
     "compa_r": {"caption": "a dog", "events": EVENTS, "questions": ASKED},
 }
 INFO = {"task": "t", "licence": "l", "source": "s", "protocol": "p", "labels": ["rain", "dog bark"]}
-SETS = (
-    "esc50",
-    "fsd50k",
-    "nsynth_instrument",
-    "nsynth_source",
-    "audiocaps",
-    "clotho",
-    "clothoaqa",
-    "compa_r",
-    "dense_clotho",
-    "gtzan",
-)
+SETS = {
+    "esc50": TestSet("accuracy"),
+    "fsd50k": TestSet("map"),
+    "nsynth_instrument": TestSet("accuracy", dataset="nsynth", column="instrument"),
+    "nsynth_source": TestSet("accuracy", dataset="nsynth", column="source"),
+    "audiocaps": TestSet("caption"),
+    "clotho": TestSet("caption"),
+    "clothoaqa": TestSet("answer"),
+    "compa_r": TestSet("instruction"),
+    "dense_clotho": TestSet("dense_caption", dataset="clotho"),
+    "gtzan": TestSet("accuracy"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +91,11 @@ def lines(folder: Path, name: str) -> list[dict[str, Any]]:
     ],
 )
 def test_a_row_is_a_question(asked: Path, name: str, instruction: str, truth: dict[str, Any]) -> None:
-    dataset = dataset_of(name)
+    dataset, task = SETS[name].dataset or name, SETS[name].task
     assert lines(asked, name) == [
         {
             "id": f"{dataset}{i}",
+            "task": task,
             "audio": f"{dataset}:{dataset}{i}",
             "recording": "youtube:a",  # both rows are pieces of it
             "instruction": instruction,
@@ -113,7 +114,8 @@ def test_an_instructed_audio_is_several_questions(asked: Path) -> None:
         "recording": "youtube:a",
         "instruction": "Why 1?",
         "output": "So.",
-        "task": "why",
+        "task": "instruction",
+        "asks": "why",
         "key": "yes",
         "options": ["yes", "no"],
         "events": [["dog_bark", 0.123, 1.5]],
@@ -129,6 +131,13 @@ def test_classes_lie_beside_the_questions(asked: Path) -> None:
         "nsynth_instrument.classes.json": ["flute"],
         "nsynth_source.classes.json": ["acoustic"],
     }
+
+
+def test_a_task_that_does_not_fit_its_data_set_is_refused(asked: Path, at: Callable[..., Context]) -> None:
+    root = asked.parents[4]
+    for wrong in (TestSet("caption"), TestSet("instruction"), TestSet("map", column="labels")):
+        with pytest.raises(ValueError, match=r"esc50 has no column .* another task in gold\.sets"):
+            gold(Config(sets={"esc50": wrong}, book=False), context=at(root, "gold"))
 
 
 def test_a_set_that_the_profile_has_not_got_is_left_out(asked: Path) -> None:

@@ -5,21 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from core.metrics.captioning import cider_d
 from core.report.cells import read_cells, read_items
+from core.report.predictions import Prediction, prediction_of
 from core.report.scoring import PredictionError, read_lines
 from core.run.stage import Context
-from projects.gama.score import Config, score, score_set
+from projects.gama.gold import Task
+from projects.gama.score import SCORERS, Config, Scored, Scorer, score, score_set, table_of
 
 BOOK = {"dog_bark": ["a dog barking"], "rain": ["rain falling"], "siren": ["a siren wailing"]}
 NAMES = {"dog_bark": ["dog"], "rain": ["rain"], "farm": ["farm", "on a farm"], "street": ["street"]}
 CLASSES = ["dog bark", "rain"]
 CONFIG = Config(rows={})
+TASKS = {
+    "dcase2017": "micro_f1",
+    "fsd50k": "map",
+    "audioset": "map",
+    "audiocaps": "caption",
+    "clotho": "caption",
+    "clothoaqa": "answer",
+    "compa_r": "instruction",
+    "openaqa": "instruction",
+    "dense_clotho": "dense_caption",
+    "dense_audiocaps": "dense_caption",
+}
 Cells = dict[str, tuple[str, float, int, tuple[float, ...]]]  # column -> table, value, n, seeds
 
 
@@ -33,19 +47,13 @@ def cells(
     folder: Path, name: str, truth: Sequence[dict[str, Any]], answers: Sequence[Any], key: str = "answers"
 ) -> Cells:
     (folder / f"{name}.classes.json").write_text(json.dumps(CLASSES))
-    found = score_set(
-        name,
-        [{"id": str(i), **line} for i, line in enumerate(truth)],
-        [{"id": str(i), key: said} for i, said in enumerate(answers)],
-        row="gama",
-        scale="mini",
-        gold=folder,
-        book=BOOK,
-        names=NAMES,
-        encode=encode,
-        config=CONFIG,
-    )
-    return {cell.column: (table, round(cell.value, 4), cell.n, cell.seeds) for table, cell, _ in found}
+    task = TASKS.get(name, "accuracy")
+    asked = [{"id": str(i), "task": task, **line} for i, line in enumerate(truth)]
+    said = [prediction_of({"id": str(i), key: said}) for i, said in enumerate(answers)]
+    scorer = Scorer(gold=folder, book=BOOK, names=NAMES, encode=encode, config=CONFIG)
+    found = score_set(Scored("gama", name, asked, said, "mini"), scorer)
+    table = table_of(asked)
+    return {cell.column: (table, round(cell.value, 4), cell.n, cell.seeds) for cell, _ in found}
 
 
 def labelled(*labels: Sequence[str]) -> list[dict[str, Any]]:
@@ -139,23 +147,14 @@ def test_clothoaqa_keeps_its_parts_apart(tmp_path: Path) -> None:
 
 
 def test_questions_about_one_clip_are_one_unit(tmp_path: Path) -> None:
-    asked = {"key": "farm", "options": ["farm", "street"], "output": "x"}
+    asked = {"task": "instruction", "key": "farm", "options": ["farm", "street"], "output": "x"}
     truth = [{"id": f"c{i // 3}#{i % 3}", "audio": f"compa_r:c{i // 3}", **asked} for i in range(12)]
     said = [
-        {"id": line["id"], "answers": ["a farm" if i % 2 else "a street"]} for i, line in enumerate(truth)
+        Prediction(id=str(line["id"]), answers=("a farm" if i % 2 else "a street",))
+        for i, line in enumerate(truth)
     ]
-    ((_, cell, items),) = score_set(
-        "compa_r",
-        truth,
-        said,
-        row="gama",
-        scale="mini",
-        gold=tmp_path,
-        book=BOOK,
-        names=NAMES,
-        encode=encode,
-        config=CONFIG,
-    )
+    scorer = Scorer(gold=tmp_path, book=BOOK, names=NAMES, encode=encode, config=CONFIG)
+    ((cell, items),) = score_set(Scored("gama", "compa_r", truth, said, "mini"), scorer)
     assert (cell.n, cell.value) == (4, 50.0)
     assert cell.protocol.endswith("resampled: 4 clips with 12 questions")
     assert items.ids[:2] == ("c0#0", "c0#1")
@@ -193,9 +192,12 @@ def context(fresh: Path, at: Callable[..., Context], tmp_path: Path) -> Context:
     (tmp_path / "shared_data").symlink_to(fresh / "shared_data")
     made = at(tmp_path, "score")
     gold, row = made.path("predictions", "gold"), made.path("predictions", "gama")
-    write(gold / "esc50.jsonl", [{"id": f"e{i}", "labels": [CLASSES[i % 2]]} for i in range(4)])
+    write(
+        gold / "esc50.jsonl",
+        [{"id": f"e{i}", "task": "accuracy", "labels": [CLASSES[i % 2]]} for i in range(4)],
+    )
     (gold / "esc50.classes.json").write_text(json.dumps(CLASSES))
-    asked = {"key": "farm", "options": ["farm", "street"], "output": "x"}
+    asked = {"task": "instruction", "key": "farm", "options": ["farm", "street"], "output": "x"}
     write(gold / "compa_r.jsonl", [{"id": f"c{i}", **asked} for i in range(4)])
     write(row / "esc50.jsonl", [{"id": f"e{i}", "answers": [CLASSES[i % 2], "rain"]} for i in range(4)])
     write(row / "compa_r.jsonl", [{"id": f"c{i}", "answers": ["a farm", "a street"]} for i in range(4)])
@@ -241,3 +243,10 @@ def test_files_that_are_not_whole_are_refused(tmp_path: Path) -> None:
         write(path, lines)
         with pytest.raises(PredictionError, match="run its stage again"):
             read_lines(path)
+
+
+def test_every_task_of_the_questions_is_scored(tmp_path: Path) -> None:
+    assert set(SCORERS) == set(get_args(Task))
+    truth = [{"task": "acuracy", "labels": ["rain"]}]
+    with pytest.raises(PredictionError, match="no way to score the task 'acuracy'; did you mean 'accuracy'"):
+        cells(tmp_path, "esc50", truth, [["rain"]])

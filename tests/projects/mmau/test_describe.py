@@ -76,7 +76,7 @@ def write_exam(root: Path, rows: Sequence[Mapping[str, Any]], split: str = "test
     return folder
 
 
-def written(context: Context) -> list[dict[str, str]]:
+def written(context: Context) -> list[dict[str, Any]]:
     path = context.path("predictions", "descriptions", f"{context.variant}.jsonl")
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -114,6 +114,7 @@ def hearer(monkeypatch: pytest.MonkeyPatch) -> None:
         return Hearer(tagger(LOGITS), model, NAMES)  # type: ignore[arg-type]
 
     monkeypatch.setattr(hear, "open_hearer", opened)
+    monkeypatch.setattr(stage, "read_names", lambda _: NAMES)
 
 
 @pytest.fixture
@@ -125,9 +126,9 @@ def test_weak_is_a_list_of_tags_in_the_order_of_the_exam(exam: Path, tmp_path: P
     context = at(tmp_path, "weak")
     describe(Config(level="weak", batch_size=8), context=context)
     assert written(context) == [
-        {"id": "item-0", "task": "music", "description": "A trumpet playing, a flute playing."},
-        {"id": "item-1", "task": "sound", "description": "A dog barking, rain falling."},
-        {"id": "item-2", "task": "sound", "description": "A flute playing."},  # the most probable one
+        {"id": "item-0", "answers": ["A trumpet playing, a flute playing."]},
+        {"id": "item-1", "answers": ["A dog barking, rain falling."]},
+        {"id": "item-2", "answers": ["A flute playing."]},  # the most probable one
     ]
 
 
@@ -135,7 +136,7 @@ def test_strong_measures_music_and_captions_sounds(exam: Path, tmp_path: Path, h
     (exam / "facts-train.jsonl").write_text("", encoding="utf-8")
     context = at(tmp_path, "strong")
     describe(Config(level="strong"), context=context)
-    music, sound, other = (line["description"] for line in written(context))
+    music, sound, other = (line["answers"][0] for line in written(context))
     assert re.match(r"Brass and a flute play .* in A (major|minor)\b", music), music
     assert sound == "First a dog barks for a while at the beginning. Rain falls."
     assert other == "First a dog barks for a while at the beginning. A flute plays."

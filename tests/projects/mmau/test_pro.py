@@ -65,7 +65,7 @@ def encode(texts: list[str]) -> np.ndarray:
 
 
 def lines(said: Mapping[str, str] = SAID) -> list[dict]:
-    return [{"id": id, "outputs": [text], "errors": [""]} for id, text in said.items()]
+    return [{"id": id, "answers": [text]} for id, text in said.items()]
 
 
 def verdicts() -> list[OpenVerdict]:
@@ -193,11 +193,11 @@ def test_predictions_that_do_not_fit_are_refused() -> None:
     with pytest.raises(PredictionError, match="11 of 11 predictions hold no list of texts"):
         outputs_from_lines([{"id": line["id"], "hash": ""} for line in good], ROWS)
     with pytest.raises(PredictionError, match="1 of 11 predictions hold no list"):
-        outputs_from_lines([{**good[0], "outputs": [None]}, *good[1:]], ROWS)
+        outputs_from_lines([{**good[0], "answers": [None]}, *good[1:]], ROWS)
     with pytest.raises(PredictionError, match=r"1 missing \(i3\) of 11"):
         outputs_from_lines(good[:-1], ROWS)
     with pytest.raises(PredictionError, match=r"1 of other items \(z\)"):
-        outputs_from_lines([*good, {"id": "z", "outputs": ["x"]}], ROWS)
+        outputs_from_lines([*good, {"id": "z", "answers": ["x"]}], ROWS)
     with pytest.raises(PredictionError, match=r"1 predicted twice \(s1\)"):
         outputs_from_lines([*good, good[0]], ROWS)
     with pytest.raises(PredictionError, match="item s1: 1 outputs for 2 orders"):

@@ -425,7 +425,7 @@ def reading(asked: Path, fresh: Path, bridge: Bridge, tmp_path_factory: pytest.T
     folder = root / READER.folder / "seed0"
     write_artefact(folder, artefact)
     save_trained(model, folder / "model.safetensors", identity=artefact.identity)
-    told = [{"id": id, "description": text} for id, text in WEAK.items()]
+    told = [{"id": id, "answers": [text]} for id, text in WEAK.items()]
     write_lines(at(root, "describe").path("predictions", "descriptions", "weak.jsonl"), told)
     return root
 
@@ -472,7 +472,7 @@ def test_a_reader_reads_again_what_was_described_again(
     ask(root, "cascade", config)
     assert capsys.readouterr().out.endswith("cascade is complete\n")
     assert files(folder) == before
-    told = [{"id": id, "description": FACTS[id]} for id in IDS]
+    told = [{"id": id, "answers": [FACTS[id]]} for id in IDS]
     path = at(root, "describe").path("predictions", "descriptions", "weak.jsonl")
     write_lines(path, told)
     ask(root, "cascade", config)
@@ -688,7 +688,7 @@ SAID_PRO = {
 def predict_pro(root: Path, variant: str, said: Mapping[str, str]) -> None:
     orders = {one[0]: [[*range(len(one[3]))]] for one in PRO}
     told = [
-        {"id": id, "hash": "h", "orders": orders.get(id, [[]]), "outputs": [text], "errors": [""]}
+        {"id": id, "hash": "h", "orders": orders.get(id, [[]]), "answers": [text]}
         for id, text in said.items()
     ]
     write_lines(at(root, "score").path("predictions", variant, "pro.jsonl"), told)
