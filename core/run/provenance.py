@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from core.place import locked_stages
+from core.run.place import locked_stages
 
 
 def git_state(root: Path) -> dict[str, str]:

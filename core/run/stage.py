@@ -23,10 +23,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
-from core import place
 from core.run import config as configuration
 from core.run import hardware as machine
-from core.run import provenance, tracking
+from core.run import place, provenance, tracking
 
 T = TypeVar("T")
 C = TypeVar("C")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core import pipeline
+from core.run import graph as pipeline
 from core.run import jobs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.place import locked_stages
+from core.run.place import locked_stages
 
 
 class PipelineError(ValueError):
