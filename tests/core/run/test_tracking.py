@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -566,3 +566,48 @@ def test_no_password_is_sent_or_shown(
     tracker.end()
     assert "hunter22" not in capsys.readouterr().err + json.dumps(pending(tmp_path))
     assert {"batch": "3"}.items() <= pending(tmp_path)[2]["params"].items()
+
+
+def test_stages_of_one_run_share_a_sender_and_import_no_mlflow(tmp_path: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    code = (
+        "import sys; from pathlib import Path; from core.run.tracking import open_run\n"
+        "t = open_run(root=Path(sys.argv[1]), experiment='shared', name=sys.argv[2], params={'a': 1})\n"
+        "t.log_metrics({'loss': 0.5}, 3); Path(sys.argv[1], 'table').write_text('x')\n"
+        "t.log_artifact(Path(sys.argv[1], 'table')); t.end()\n"
+        "sys.exit('mlflow was imported' if 'mlflow' in sys.modules else 0)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for name in ("RESOUND_TRACKING", "MLFLOW_TRACKING_URI"):
+        environment.pop(name, None)
+    with subprocess.Popen(["sleep", "600"]) as run_of_stages:
+        environment["RESOUND_RUN_PROCESS"] = str(run_of_stages.pid)
+        for name in ("first", "second"):
+            command = [sys.executable, "-c", code, str(tmp_path), name]
+            subprocess.run(command, env=environment, cwd=ROOT, check=True, timeout=120)
+            wait_for(lambda: (tmp_path / "mlflow-pending.sender").read_text() == str(run_of_stages.pid))
+        assert len(senders(run_of_stages.pid)) == 1
+        wait_for(lambda: {"first", "second"} <= runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "shared").keys())
+        run_of_stages.kill()
+        wait_for(lambda: not senders(run_of_stages.pid))  # though nobody has waited for the killed one yet
+    found = runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "shared")
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    assert {run.data.metrics["loss"] for run in found.values()} == {0.5}
+    assert pending(tmp_path) == []
+    assert len(list((tmp_path / "mlartifacts").rglob("table"))) == 2
+
+
+def senders(process: int) -> list[int]:
+    """Ids of the processes that deliver for the stages of `process`."""
+    import psutil
+
+    wanted = ["resend", "--follow", str(process)]
+    found = psutil.process_iter(["cmdline"])
+    return [each.pid for each in found if (each.info["cmdline"] or [])[3:6] == wanted]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
