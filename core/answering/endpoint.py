@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,7 +58,8 @@ def open_endpoint(
 
 
 def audio_part(audio: bytes, *, name: str) -> Audio:
-    """An encoded file as endpoints take it: 16- or 24-bit WAV and MP3 as they are, all else as WAV.
+    """An encoded file as endpoints take it: 16- or 24-bit WAV and MP3 as they are, all else as WAV. So is
+    a WAV out of a pipe, whose header does not know its length: a server may hear nothing of it.
 
     Rate and channels stay; FLAC of 16 or 24 bits keeps every sample, float is clipped at full scale. Raises
     AudioError for what a local model would not be given either (core.answering.usable).
@@ -66,7 +68,7 @@ def audio_part(audio: bytes, *, name: str) -> Audio:
     with opened(audio, name) as (file, info):
         if info.format == "MP3":
             return Audio(audio, "mp3")
-        if info.format == "WAV" and info.subtype in _WHOLE:
+        if info.format == "WAV" and info.subtype in _WHOLE and _states_its_length(audio):
             return Audio(audio, "wav")
         subtype = info.subtype if info.subtype in _WHOLE else "PCM_16"
         try:
@@ -78,3 +80,13 @@ def audio_part(audio: bytes, *, name: str) -> Audio:
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, info.sample_rate, format="WAV", subtype=subtype)
     return Audio(buffer.getvalue(), "wav")
+
+
+def _states_its_length(wav: bytes) -> bool:
+    at = 12
+    while wav[:4] == b"RIFF" and at + 8 <= len(wav):
+        chunk, length = struct.unpack_from("<4sI", wav, at)
+        if chunk == b"data":
+            return 0 < length <= len(wav) - at - 8
+        at += 8 + length + length % 2
+    return False

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from core.audio.read import read_audio, read_many
+from core.audio.read import check_audio, read_many
 
 SHORTEST = 0.1  # seconds: less gives some encoders no embedding at all
 
@@ -29,5 +29,8 @@ def read_usable(
 
 
 def check_usable(audio: bytes, *, name: str) -> None:
-    """Raises AudioError for audio that `read_usable` refuses: cut, empty, damaged, not finite, too short."""
-    read_audio(audio, sample_rate=None, name=name, max_seconds=None, min_seconds=SHORTEST, accept=["silent"])
+    """Raises AudioError for audio that `read_usable` refuses: cut, empty, damaged, not finite, too short.
+
+    Channels that cancel out pass: they are sent as they are.
+    """
+    check_audio(audio, name=name, max_seconds=None, min_seconds=SHORTEST, accept=["silent"])

@@ -8,13 +8,28 @@ Labels are classes in words ("dog bark").
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Audio, Features, List, Value
 
 from core.data.problems import duplicates
+
+
+def recording_of(clips: Sequence[str]) -> str:
+    """The one recording that an audio was cut from, by its provenance ids `clips`: "freesound:12".
+
+    "" where there is none, or several. Segments of one recording ("youtube:<id>@0-10", the recorded bank's
+    "<recording>#3") are not independent of each other: scores resample recordings.
+    """
+    recordings = {
+        clip.partition("@")[0] if clip.startswith("youtube:") else re.sub(r"#\d+$", "", clip)
+        for clip in clips
+    }
+    return recordings.pop() if len(recordings) == 1 else ""
+
 
 _AUDIO = Audio(decode=False)
 _TEXT = Value("string")

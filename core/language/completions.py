@@ -9,7 +9,16 @@ from typing import Any
 
 from core.language.client import Usage
 
-THOUGHTS = ("reasoning_content", "reasoning", "thinking")  # where servers put what a model thinks
+# where servers put what a model thinks, and what they call an answer that ended at the limit of tokens
+THOUGHTS = (
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+    "thoughts",
+    "reasoning_details",
+    "thinking_blocks",
+)
+LIMITS = ("length", "model_length", "max_length", "max_tokens", "max_output_tokens")
 PLAIN = ("text", "output_text", "None", "")  # types of a content part that is part of the answer
 
 
@@ -41,12 +50,14 @@ def read_completion(answer: Any) -> Completion:
     except (KeyError, IndexError, TypeError, AttributeError):
         raise NotACompletionError("no choice") from None
     finish = finish if isinstance(finish, str) and finish else "stop"
-    where, thought = max({**fields, "its thinking parts": apart}.items(), key=lambda one: len(one[1]))
+    finish = "length" if finish.lower() in LIMITS else finish
+    thoughts = {**fields, "its thinking parts": apart}
+    where, thought = next((one for one in thoughts.items() if one[1].strip()), ("", ""))
     declined = lacking = ""
     blank = not (text or "").strip()
     if finish == "content_filter" or (blank and refusal):
         declined = as_text(refusal or finish)
-    elif blank and thought.strip():
+    elif blank and thought:
         lacking = f", but {len(thought)} characters of reasoning in {where}"
         lacking += (
             ": it was cut at the limit of tokens while it thought; raise the limit"

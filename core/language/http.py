@@ -163,13 +163,17 @@ class HttpChat:
         bearer = f"Bearer {key}" if key else ""
         user = f"{parts.username}:{parts.password}" if parts.userinfo else ""
         basic = f"Basic {base64.b64encode(user.encode()).decode('ascii')}" if user else ""
-        self._transport = Transport(
-            str(parts.copy_with(userinfo=b"")),  # a library's log shows the address
-            headers={"Authorization": basic or bearer} if basic or bearer else {},
-            timeout=timeout,
-            connections=concurrency,
-            trust_env=not _is_loopback(parts.host),  # a proxy cannot reach this machine's own servers
-        )
+        try:
+            self._transport = Transport(
+                str(parts.copy_with(userinfo=b"")),  # a library's log shows the address
+                headers={"Authorization": basic or bearer} if basic or bearer else {},
+                timeout=timeout,
+                connections=concurrency,
+                trust_env=not _is_loopback(parts.host),  # a proxy cannot reach this machine's own servers
+            )
+        except (ValueError, ImportError) as error:
+            said = self._shown(_without_user(str(error)))
+            raise EndpointError(f"HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used: {said}") from None
         self._slots = threading.BoundedSemaphore(concurrency)
         self._closed = threading.Event()
         self._not_before = 0.0  # monotonic; a server that asks one thread to wait means all of them
@@ -260,7 +264,7 @@ class HttpChat:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         begin = content[:4096].decode("utf-8", "replace").lstrip("\ufeff \r\n\t")
         said = f"{self._shown(begin)!r} ({len(content)} bytes of {self._shown(kind) or 'no stated type'})"
-        if kind == "text/event-stream" or begin.startswith(("data:", "event:")):
+        if kind in ("text/event-stream", "application/x-ndjson") or begin.startswith(("data:", "event:")):
             return EndpointError(
                 f"{self._shown_url} answers with a stream, which was not asked for: {said}. Turn streaming "
                 'off there, or send the field {"stream": false} (`extra` of the endpoint)'
@@ -301,7 +305,8 @@ class HttpChat:
         if usage is not None and self._prices is not None:
             cost = (usage.prompt * self._prices[0] + usage.completion * self._prices[1]) / 1e6
         for secret in self._secrets:
-            if len(secret) >= 16:  # no word of an answer, but a server that repeats the key in it
+            # no word of an answer, but a server that repeats the key in it
+            if len(secret) >= 16 or (len(secret) >= 8 and any(letter.isdigit() for letter in secret)):
                 text = text.replace(secret, "***")
         return Reply(text=text, usage=usage, cost=cost, finish=found.finish, thoughts=found.thoughts)
 

@@ -121,6 +121,8 @@ def _of_a_number(text: str, start: int, end: int) -> bool:
         return True
     if text[start].isdigit() and _RANGE.search(text, max(0, start - 12), start):
         return True
+    if text[start].isdigit() and _RANGE.search(text, max(0, start - 12), start):
+        return True
     first = _FIRST_NUMBER.match(text, start, end)
     began = _BEGAN.search(text[max(0, start - 14) : start]) if first and start else None
     if first is None or began is None or began[0].strip(" '") == text[start:end]:

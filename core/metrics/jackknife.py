@@ -65,20 +65,22 @@ def spread(sets: Sequence[np.ndarray], *, scale: float) -> Spread:
     """The spread of a sum of means, one mean an independent set of units.
 
     sets: (n_s,) arrays, each unit's contribution to the estimate; scale: the size of one unit's event where
-    all contributions are equal. To the squares of each set those of z² unseen events are added, of the size
-    of those that were seen: 0 events in n units bound their rate by about z²/n, as Wilson's interval does,
-    instead of proving that there are none. With 20 events seen the interval is a tenth wider, with 200
-    a hundredth.
-    Degrees of freedom are Satterthwaite's. Raises ValueError for a set of fewer than two units.
+    all contributions are equal. To the variance that of z² unseen events is added, of the size of those that
+    were seen, in the set where they weigh most: 0 events in n units bound their rate by about z²/n, as
+    Wilson's interval does, instead of proving that there are none. With 20 events seen in one set the
+    interval is a tenth wider, with 200 a hundredth. Degrees of freedom are Satterthwaite's. Raises
+    ValueError for a set of fewer than two units.
     """
-    parts, freedoms = [], []
+    parts, unseen, freedoms = [], [], []
     for values in sets:
         n = len(values)
         if n < 2:
             raise ValueError(f"a set of {n} units has no spread")
-        squares = float(((values - values.mean()) ** 2).sum())
-        parts.append((squares + UNSEEN * _event(values, scale=scale)) / (n * (n - 1)))
+        parts.append(float(((values - values.mean()) ** 2).sum()) / (n * (n - 1)))
+        unseen.append(UNSEEN * _event(values, scale=scale) / (n * (n - 1)))
         freedoms.append(n - 1)
+    heaviest = int(np.argmax(unseen))
+    parts[heaviest] += unseen[heaviest]
     variance = sum(parts)
     freedom = float(min(freedoms))
     if variance:

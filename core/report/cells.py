@@ -48,8 +48,8 @@ class Items:
     scores: one (n,) array per seed. Kind "items": scores whose mean (times 100 for %) is the cell. Kind
     "contributions": the same of a metric that is no mean (see core.metrics.jackknife), one a unit.
     ids: (n,) of the items, distinct; rows are paired by them.
-    units: (n,) what is independent of each other and resampled, written "<set>:<name>": the clip that three
-    questions are about. Empty where every item is a unit of its own.
+    units: (n,) what is independent of each other and resampled: the clip that three questions are about,
+    under one name ("<set>:<clip>") in all cells that it is behind. Empty where every item is its own unit.
     dataset: what was scored. "mmau/easy" and "mmau/hard" are parts of one exam: they can be compared.
     """
 
@@ -205,8 +205,8 @@ def _check_items(items: Items, cell: Cell | None, *, where: str) -> None:
         raise CellError(f"{where}: the seeds have other numbers of scores than there are ids")
     if len(set(items.ids)) < len(items.ids):
         raise CellError(f"{where}: an id stands twice among its items")
-    if items.units and (len(items.units) != len(items.ids) or not all(":" in u for u in items.units)):
-        raise CellError(f'{where}: units must be one an item, written "<set>:<name>"')
+    if items.units and (len(items.units) != len(items.ids) or not all(items.units)):
+        raise CellError(f"{where}: units must be one an item, each with a name")
     if len(set(items.resampled)) != cell.n:
         raise CellError(
             f"{where}: scores of {len(set(items.resampled))} units for a cell of n = {cell.n} units"

@@ -121,7 +121,7 @@ def claims_markdown(
             if o.effect:
                 seen = [
                     f"{o.effect.effect:+.1f} [{o.effect.low:+.1f}, {o.effect.high:+.1f}]",
-                    f"{o.effect.p:.4f}" if o.effect.p >= 1e-4 else "<0.0001",
+                    f"{o.effect.p:.4f}" if o.effect.p >= 1e-4 else "≤ 0.0001",
                     str(o.n),
                     f"{o.agree}/{o.seeds}" if o.agree is not None else "–",
                 ]

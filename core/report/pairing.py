@@ -38,10 +38,10 @@ def spread_of(terms: Sequence[Term]) -> Spread | None:
     """The spread of a weighted sum of cells; None without item scores, or with fewer than two units in a set.
 
     A unit that stands behind several cells (a clip that both rows were asked about, answers that both columns
-    judge) contributes to all of them at once: what the cells share is neither counted twice nor lost. Sets of
-    units ("<set>:...") are independent of each other.
+    judge) contributes to all of them at once: what the cells share is neither counted twice nor lost. Cells
+    that share no unit are of independent sets.
     """
-    sets: dict[str, dict[str, float]] = {}
+    sets: list[dict[str, float]] = []
     for term in terms:
         if term.items is None:
             continue
@@ -49,15 +49,21 @@ def spread_of(terms: Sequence[Term]) -> Spread | None:
         units = term.items.resampled
         sums, _ = unit_sums(scores - scores.mean(), units)
         factor = term.weight * (100.0 if term.cell.unit == "%" else 1.0) / len(scores)
-        for unit, share in zip(dict.fromkeys(units), (factor * sums).tolist()):
-            chosen = sets.setdefault(unit.partition(":")[0], {})
-            chosen[unit] = chosen.get(unit, 0.0) + share
-    if not sets or any(len(chosen) < 2 for chosen in sets.values()):
+        joined = dict(zip(dict.fromkeys(units), (factor * sums).tolist()))
+        apart = []
+        for other in sets:
+            if other.keys().isdisjoint(joined):
+                apart.append(other)
+            else:
+                for unit, share in other.items():
+                    joined[unit] = joined.get(unit, 0.0) + share
+        sets = [*apart, joined]
+    if not sets or any(len(chosen) < 2 for chosen in sets):
         return None
     ends = bounds_of(terms[0].cell.unit)
     weight = max(abs(term.weight) for term in terms)
     return spread(
-        [len(chosen) * np.array(list(chosen.values())) for chosen in sets.values()],
+        [len(chosen) * np.array(list(chosen.values())) for chosen in sets],
         scale=weight * (ends[1] - ends[0]) if ends else 0.0,
     )
 

@@ -51,15 +51,19 @@ def ids_of(lines: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(str(line["id"]) for line in lines)
 
 
-def units_of(lines: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """What is resampled: the recording or the audio, "<set>:<name>", that each line is about.
+def units_of(lines: Sequence[Mapping[str, Any]], *, exam: str) -> tuple[str, ...]:
+    """What is resampled: the recording or else the audio that each line is about.
 
-    Empty, each line for itself, where the lines name neither.
+    A line of `exam` that names neither is a unit of its own; empty where all are.
     """
-    units = tuple(str(line.get("recording") or line.get("audio") or "") for line in lines)
-    if not all(units):
+    if not any(line.get("recording") or line.get("audio") for line in lines):
         return ()
-    return units
+    return tuple(str(line.get("recording") or line.get("audio") or f"{exam}:{line['id']}") for line in lines)
+
+
+def count_units(lines: Sequence[Mapping[str, Any]], *, exam: str) -> int:
+    """How many units the lines are: the n of a cell."""
+    return len(set(units_of(lines, exam=exam) or ids_of(lines)))
 
 
 def mean_cell(
@@ -172,12 +176,22 @@ def map_cell(
     scale: str,
     protocol: str,
     units: Sequence[str] = (),
+    clusters: str = "clips",
 ) -> Result:
     """Macro mAP of class scores (n, C) of each seed, over the classes present in `labels` (n, C) bool."""
     values = [macro_average_precision(one, labels).value for one in scores]
     left_out = [macro_ap_left_out(one, labels) for one in scores]
     return statistic_cell(
-        row, column, dataset, values, left_out, ids, scale=scale, protocol=protocol, units=units
+        row,
+        column,
+        dataset,
+        values,
+        left_out,
+        ids,
+        scale=scale,
+        protocol=protocol,
+        units=units,
+        clusters=clusters,
     )
 
 

@@ -32,6 +32,7 @@ from core.run.files import write_text_atomic
 from core.run.graph import PipelineError, Plan, changed, longest_ways, order_locks, read_plan, stale
 from core.run.stage import default_profile
 from core.run.strict_yaml import ConfigError
+from core.run.tracking import RUN_PROCESS, complaint
 
 POLL = 0.05  # seconds between two looks at the jobs
 REPORT_EVERY = 30.0  # seconds without a line, after which one says what runs
@@ -106,6 +107,8 @@ def run_jobs(root: Path, target: str, *, jobs: int, profile: str, out: TextIO = 
             if run.running:  # only after a fault of this program
                 _ask_to_stop(run, kill=True)
         order_locks(plan, before)
+        if trouble := complaint(root):
+            _say(out, trouble)
     return _close(run, plan, target, time.monotonic() - began, out)
 
 
@@ -132,7 +135,7 @@ def _start(
     where = f"stage {number + 1} of {run.total + 1}" + (f", {left} left" if left else "")
     log = root / ".dvc" / "tmp" / "jobs" / (re.sub(r"[^\w.@=-]+", "-", stage) + ".log")
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, place.PLACE: where}
+    environment = {**os.environ, place.PLACE: where, RUN_PROCESS: str(os.getpid())}
     environment.setdefault("OMP_NUM_THREADS", str(max(1, hardware.usable_cores() // jobs)))
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]

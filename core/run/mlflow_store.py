@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.run.files import remove_left_overs, temporary_of
 from core.run.outbox import Operation, locked
 from core.run.secrets import redact, secrets_of
 
@@ -41,6 +42,7 @@ class Store:
         self.say: Callable[[str, str], None] = lambda _kind, text: print(text, file=sys.stderr)
         self._staging = self._root / "mlflow-pending"
         self._client: Any = None
+        self._tried = threading.Event()  # to open the database, with or without success
         self._runs: dict[str, tuple[str, str]] = {}  # our id -> MLflow's run and experiment ids
 
     def stage(self) -> Path:
@@ -139,7 +141,18 @@ class Store:
             found = client.get_experiment_by_name(name)
         return str(found.experiment_id)
 
+    def wait_until_tried(self) -> None:
+        """Wait while a database of our own is opened, which takes a busy machine long but does not hang."""
+        if self._is_local:
+            self._tried.wait(OPEN_TIMEOUT)
+
     def _connect(self) -> Any:
+        try:
+            return self._opened()
+        finally:
+            self._tried.set()
+
+    def _opened(self) -> Any:
         if self._client is None:
             for name, value in {
                 "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default, 7, is minutes of waiting
@@ -158,9 +171,13 @@ class Store:
             if not self._is_local:
                 self._client = MlflowClient(tracking_uri=self.uri)
                 return self._client
-            uri = f"sqlite:///{_plain_path(database)}?timeout={SERVER_TIMEOUT:.0f}"
+            plain = _plain_path(database)
             with locked(database, timeout=OPEN_TIMEOUT):  # two first runs would both make the tables
-                client = MlflowClient(tracking_uri=uri)
+                if not database.exists():  # made beside: a process that ends meanwhile leaves no half of it
+                    remove_left_overs(plain)
+                    MlflowClient(tracking_uri=f"sqlite:///{temporary_of(plain)}").search_experiments()
+                    os.replace(temporary_of(plain), plain)
+                client = MlflowClient(tracking_uri=f"sqlite:///{plain}?timeout={SERVER_TIMEOUT:.0f}")
                 client.search_experiments(max_results=1)
             self._client = client
         return self._client

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import math
 import os
 import queue
 import sys
@@ -64,6 +65,10 @@ class Outbox:
             self.say(
                 "file", f"tracking: cannot write {self._pending} ({error.strerror}); logged values are lost"
             )
+
+    def hold(self) -> None:
+        """Deliver nothing from now on: all goes to the file, which another process delivers."""
+        self._quiet_until = math.inf
 
     def failed(self, error: BaseException) -> None:
         """Say (once) that the receiver fails, and pause deliveries for a while."""

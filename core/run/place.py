@@ -29,7 +29,10 @@ def begin(root: Path, *, profile: str) -> str:
     if not stage or PLACE in os.environ:
         return os.environ.get(PLACE, "")
     try:
-        process, targets = _dvc_process()
+        process, arguments = dvc_process()
+        if {"-s", "--single-item"} & set(arguments):
+            return ""
+        targets = [word for word in arguments if not word.startswith("-")]
         run = _read(_folder(root) / "run.json")
         ran = run.get("ran", []) if run.get("process") == process else []
         needs = locked_graph(root)
@@ -46,7 +49,7 @@ def end(root: Path, *, profile: str) -> None:
     try:
         import psutil
 
-        process, _ = _dvc_process()
+        process, _ = dvc_process()
         path, now = _folder(root) / "run.json", time.time()
         run = _read(path)
         if run.get("process") != process:
@@ -155,8 +158,11 @@ def _place(
     return f"{place}, at most {about(sum(guessed(whole - past, known).values()))} left"
 
 
-def _dvc_process() -> tuple[list[float], list[str]]:
-    """Identity of the `dvc repro` that started this process, and its targets. Raises LookupError."""
+def dvc_process() -> tuple[list[float], list[str]]:
+    """Return (pid, start time) of the `dvc repro` that started this process, and its arguments.
+
+    Raises LookupError where there is none.
+    """
     import psutil
 
     try:
@@ -165,11 +171,7 @@ def _dvc_process() -> tuple[list[float], list[str]]:
         raise LookupError("the processes cannot be seen") from error
     for parent, words, began in parents:
         if any(Path(word).name == "dvc" for word in words[:3]) and "repro" in words:
-            options = words[words.index("repro") + 1 :]
-            if {"-s", "--single-item"} & set(options):
-                break
-            targets = [word for word in options if not word.startswith("-")]
-            return [parent.pid, began], targets
+            return [parent.pid, began], words[words.index("repro") + 1 :]
     raise LookupError("not started by `dvc repro`")
 
 

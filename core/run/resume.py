@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -105,7 +106,7 @@ def open_folder(folder: Path, identity: str) -> bool:
         return _is_finished(_read(mark)) and not _damage(folder, _read(mark))
     noted = _read(mark)
     if noted.get("identity") == identity and _is_finished(noted) and not _damage(folder, noted):
-        _drop(folder, noted["scratch"])
+        _tidy(folder, noted["scratch"])
         return True
     if folder.absolute() not in _locks:
         _locks[folder.absolute()] = Lock(folder / LOCK, what=str(folder))
@@ -185,6 +186,16 @@ def _is_passing(path: Path, scratch: Sequence[str]) -> bool:
         or path.parts[0] in scratch
         or any(part.startswith("step_") for part in path.parts[:-1])
     )
+
+
+def _tidy(folder: Path, scratch: Sequence[str]) -> None:
+    """What a run that was killed after its finish mark left: checkpoints, temporaries, its lock's file."""
+    _drop(folder, scratch)
+    if (folder / LOCK).exists() and folder.absolute() not in _locks:
+        with contextlib.suppress(OutputError):  # another run is there, or nothing can be written
+            lock = Lock(folder / LOCK, what=str(folder))
+            sweep(folder, alone=True)
+            lock.release()
 
 
 def _drop(folder: Path, scratch: Sequence[str]) -> None:

@@ -35,12 +35,12 @@ _BEARER = re.compile(r"(\bbearer\s+)(?=\S*\d)[\w.~+/=-]{8,}", re.IGNORECASE)
 def redact(text: str, *secrets: str) -> str:
     """`text` with "***" for `secrets` and without the user and password of any address in it.
 
-    A secret is found as it is, escaped (JSON, Python, HTML, URL), in base64, in any case, and where only its
-    beginning is left. Of fewer than four characters it is found as a whole word only.
+    A secret is found as it is, escaped (JSON, Python, HTML, URL), in base64, a long one in any case, and
+    where only its beginning is left. Of fewer than four characters it is found as a whole word only.
     """
     for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
         pattern = re.escape(form) if len(form) >= 4 else rf"(?<!\w){re.escape(form)}(?!\w)"
-        text = re.sub(pattern, HIDDEN, text, flags=re.IGNORECASE)
+        text = re.sub(pattern, HIDDEN, text, flags=re.IGNORECASE if len(form) >= 12 else 0)
     for secret in secrets:
         for length in range(len(secret) - 1, max(SHORTEST_CUT, min(12, len(secret) // 2)) - 1, -1):
             text = text.replace(secret[:length], HIDDEN)
@@ -74,10 +74,15 @@ def secret_values(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def secrets_of(address: str) -> tuple[str, ...]:
-    """The password in an address as it stands there, decoded, and as the header that a client makes of it."""
-    found = re.match(r"[a-z][a-z0-9+.-]*://([^\s/?#:@]*):(.*)@", address, re.IGNORECASE)
-    if found is None or not found[2]:
+    """The password in an address as it stands there, decoded, and as the header that a client makes of it.
+
+    A long user without password is a token.
+    """
+    found = re.match(r"[a-z][a-z0-9+.-]*://([^\s/?#:@]*)(?::(.*))?@", address, re.IGNORECASE)
+    if found is None:
         return ()
+    if not found[2]:
+        return (found[1],) if len(found[1]) >= 16 else ()
     user, password = unquote(found[1]), unquote(found[2])
     header = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
     return tuple(dict.fromkeys((found[2], password, header)))

@@ -5,6 +5,10 @@ at once. What a slow or dead server does not take is kept in `mlflow-pending.jso
 
     python -m core.run.tracking resend
 
+Importing MLflow takes seconds, so the stages of a `dvc repro` (or core.run.jobs) do not: they write that
+file,
+and one process for all of them delivers from it while they work (`resend --follow`), until their run ends.
+
 Delivery is at least once: metrics carry their own step and time, so sending one twice changes nothing.
 MLFLOW_TRACKING_URI names a server; without it runs go to `mlflow.db` and `mlartifacts/` in the repository.
 RESOUND_TRACKING=off tracks nothing.
@@ -14,8 +18,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -24,7 +30,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from core.run import hardware
+from core.run import hardware, place, provenance
 from core.run.mlflow_store import Store
 from core.run.outbox import Operation, Outbox, settle_pending, take_pending
 from core.run.secrets import redact, redact_fields, secrets_of
@@ -33,6 +39,9 @@ from core.run.tracking_names import Names, cut, fit_name
 SYSTEM_EVERY = 10.0  # seconds between two samples of processor and memory
 CLOSE_TIMEOUT = 30.0  # seconds that the end of a run waits for what is not delivered yet
 LARGEST_ARTIFACT = 64 * 2**20  # bytes; checkpoints belong to DVC, not to MLflow
+RUN_PROCESS = "RESOUND_RUN_PROCESS"  # set by core.run.jobs: its process id
+SENDER_LOG = "mlflow-pending.log"
+SENDER = "mlflow-pending.sender"  # locked by the process that delivers, holds the process that it follows
 LONGEST_PARAM, LONGEST_TAG, PARAMS_PER_REQUEST = 6000, 5000, 100  # MLflow's limits
 
 
@@ -144,6 +153,8 @@ class Tracker:
             if thread is not None:
                 thread.join(timeout)
         self._put("end", status=status, time=int(time.time() * 1000))
+        if timeout >= CLOSE_TIMEOUT and self._store is not None:  # else there is no time: a signal came
+            self._store.wait_until_tried()
         self._outbox.close(timeout=timeout)
 
     def _put(self, op: str, **values: Any) -> None:
@@ -206,20 +217,105 @@ def open_run(
         "time": now,
         "tags": {},
     }
-    outbox.put(start)
+    process = _run_of_stages()
+    if process:
+        outbox.hold()
+        outbox.keep([start])
+        _start_sender(root, process)
+    else:
+        outbox.put(start)
     tracker = Tracker(outbox, store, run, system_every)
     tracker.set_tags(tags or {})
     tracker.log_params(params or {})
     return tracker
 
 
-def resend(root: Path, *, uri: str | None = None) -> tuple[int, int]:
-    """Deliver what `mlflow-pending.jsonl` holds; return the numbers of operations delivered and left."""
+def _run_of_stages() -> int:
+    """Return the id of the process that runs stage after stage, core.run.jobs or DVC; 0 for a stage by
+    itself."""
+    if named := os.environ.get(RUN_PROCESS):
+        return int(named)
+    try:
+        return int(place.dvc_process()[0][0]) if provenance.dvc_stage() else 0
+    except LookupError:
+        return 0
+
+
+def _start_sender(root: Path, process: int) -> None:
+    """Start the one process that delivers for the stages of `process`, unless it runs already."""
+    lock = root / SENDER
+    with open(lock, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if lock.read_text(encoding="utf-8") == str(process):
+                if said := complaint(root):
+                    print(said, file=sys.stderr, flush=True)
+                return
+    command = ["-m", "core.run.tracking", "resend", "--follow", str(process), "--root", str(root)]
+    # Its output is a file: whoever reads that of a stage to its end would wait for this process too.
+    with contextlib.suppress(OSError), open(root / SENDER_LOG, "w") as log:  # else the file keeps all
+        subprocess.Popen(
+            [sys.executable, *command],
+            cwd=Path(__file__).resolve().parents[2],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for the stages
+        )
+
+
+def complaint(root: Path) -> str:
+    """Return what the process that delivers said last, "" where all goes well."""
+    try:
+        lines = (root / SENDER_LOG).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line for line in reversed(lines) if line.startswith("tracking: ")), "")
+
+
+def _goes_on(process: int) -> bool:
+    """Whether it runs; one that has ended but that nobody waited for yet does not."""
+    import psutil
+
+    try:
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def follow(root: Path, process: int, *, uri: str | None = None, every: float = 3.0) -> int:
+    """Deliver what comes to `mlflow-pending.jsonl` until `process` has ended; return what is left.
+
+    One at a time under `root`: another one waits until this has ended.
+    """
+    with open(root / SENDER, "a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(str(process))
+        file.flush()
+        store, said, left, goes_on = Store(root, uri), set[str](), 0, True
+        while goes_on:
+            until = time.monotonic() + (every if not left else 10 * every)  # a dead server is left in peace
+            while (goes_on := _goes_on(process)) and time.monotonic() < until:
+                time.sleep(0.1)
+            if (root / "mlflow-pending.jsonl").exists():
+                _, left = resend(root, store=store, said=said)
+        return left
+
+
+def resend(
+    root: Path, *, uri: str | None = None, store: Store | None = None, said: set[str] | None = None
+) -> tuple[int, int]:
+    """Deliver what `mlflow-pending.jsonl` holds; return the numbers of operations delivered and left.
+
+    store: in place of one for `uri`; said: reasons of failures that were told before, which grows.
+    """
     pending = root / "mlflow-pending.jsonl"
     operations, torn = take_pending(pending)
     if torn:
         print(f"tracking: {torn} lines of {pending} cannot be read and are dropped", file=sys.stderr)
-    store = Store(root, uri)
+    store, said = store or Store(root, uri), said if said is not None else set()
     left: list[Operation] = []
     reasons: dict[str, int] = {}
     try:
@@ -240,6 +336,9 @@ def resend(root: Path, *, uri: str | None = None) -> tuple[int, int]:
     finally:
         settle_pending(pending, left)
     for reason, count in reasons.items():
+        if reason in said:
+            continue
+        said.add(reason)
         print(f"tracking: {count} operations not taken by {store.shown}: {reason}", file=sys.stderr)
     with contextlib.suppress(OSError):
         (root / "mlflow-pending").rmdir()  # only when empty
@@ -264,9 +363,13 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument(
         "--to", help="tracking URI; by default MLFLOW_TRACKING_URI or the repository's mlflow.db"
     )
+    command.add_argument("--follow", type=int, metavar="PID", help="until this process has ended")
+    command.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[2])
     arguments = parser.parse_args(argv)
     try:
-        sent, left = resend(Path(__file__).resolve().parents[2], uri=arguments.to)
+        if arguments.follow:
+            return 1 if follow(arguments.root, arguments.follow, uri=arguments.to) else 0
+        sent, left = resend(arguments.root, uri=arguments.to)
     except OSError as error:
         print(f"tracking: {error}; nothing is lost, run the same command again", file=sys.stderr)
         return 2

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 
 from core.audio.read import read_audio
 from core.data.parquet import read_dataset, read_info
+from core.data.schema import recording_of
 from core.encoders.clap import Clap, load_laion
 from core.encoders.clap_folder import (
     FrontEnd,
@@ -141,7 +142,7 @@ def predict(config: Config, *, context: Context) -> None:
     (out / "not_run.txt").unlink(missing_ok=True)
     wanted = {task: sets_of(config.sets, task) if task in config.tasks else [] for task in get_args(Task)}
     for name in wanted["comparison"]:
-        _write(out / f"{name}.jsonl", compare(embedder, name))
+        _write(out / f"{name}.jsonl", with_recordings(compare(embedder, name), embedder.datasets / name))
     for name in wanted["retrieval"]:
         names, audio = embedder.audios(name)
         rows = read_dataset(embedder.datasets / name, columns=["id", "captions"]).to_list()
@@ -149,17 +150,20 @@ def predict(config: Config, *, context: Context) -> None:
             raise ModelError(
                 f"{name}: the cached log-mels belong to other rows; run the stage `prepare` again"
             )
-        _write(out / f"{name}.jsonl", retrieve(embedder, rows, audio))
+        ranked = retrieve(embedder, rows, audio)
+        _write(out / f"{name}.jsonl", with_recordings(ranked, embedder.datasets / name))
         if name in wanted["shuffled"]:
             rng = np.random.default_rng(0)
             mixed = [
                 {"id": row["id"], "captions": [shuffle_words(text, rng=rng) for text in row["captions"]]}
                 for row in rows
             ]
-            _write(out / f"{name}_shuffled.jsonl", retrieve(embedder, mixed, audio))
+            ranked = retrieve(embedder, mixed, audio)
+            _write(out / f"{name}_shuffled.jsonl", with_recordings(ranked, embedder.datasets / name))
     for name in wanted["zero_shot"]:
         classes = [str(label) for label in read_info(embedder.datasets / name)["labels"]]
-        _write(out / f"{name}.jsonl", classify(embedder, name, classes, prompt=config.prompt))
+        named = classify(embedder, name, classes, prompt=config.prompt)
+        _write(out / f"{name}.jsonl", with_recordings(named, embedder.datasets / name))
         if name == "fsd50k":
             write_json(out / "fsd50k.classes.json", classes)
 
@@ -257,6 +261,15 @@ def classify(
             ahead = (score >= right[:, None]).sum(axis=1) - 1  # ties lose
             best = [classes[int(place)] for place in score.argmax(axis=1)]
             yield {"id": row["id"], "label": row["label"], "rank": ahead.tolist(), "predicted": best}
+
+
+def with_recordings(rows: Iterator[dict[str, Any]], folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows, each with the recording that its audio was cut from, where it is one."""
+    found = read_dataset(folder, columns=["id", "clips"])
+    recordings = {row["id"]: recording_of(row["clips"]) for row in found}
+    for row in rows:
+        recording = recordings[row["id"]]
+        yield row | ({"recording": recording} if recording else {})
 
 
 def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:

@@ -19,7 +19,7 @@ from core.metrics.compa import compa_scores, random_baseline
 from core.metrics.retrieval import Ranks, retrieval_scores
 from core.report.cells import Cell, write_cells
 from core.report.paper import models_of, read_paper
-from core.report.scoring import Result, ids_of, map_cell, mean_cell, read_lines
+from core.report.scoring import Result, ids_of, map_cell, mean_cell, read_lines, units_of
 from core.run.files import write_bytes_atomic
 from core.run.made_from import write_made_from
 from core.run.stage import Context
@@ -76,6 +76,11 @@ def score_file(
     """(table, cell and items) of one file of predictions."""
     lines = read_lines(path, writer=WRITER)
     name, ids = path.stem, ids_of(lines)
+    about: dict[str, Any] = {
+        "units": units_of(lines, exam=name.removesuffix("_shuffled")),
+        "clusters": "recordings",
+        "scale": scale,
+    }
     if name.startswith("compa_"):
         kind = name.removeprefix("compa_")
         similarity, has_triplet = similarities(lines)
@@ -90,9 +95,9 @@ def score_file(
                     name,
                     scores,
                     ids,
-                    scale=scale,
                     protocol=f"strict wins, triplets: {triplets}",
                     items="instances",
+                    **about,
                 ),
             )
     elif name.removesuffix("_shuffled") in RETRIEVAL:
@@ -112,14 +117,14 @@ def score_file(
             for table in tables:
                 yield (
                     table,
-                    mean_cell(row, full, base, scores, ids, scale=scale, protocol=protocol, items="clips"),
+                    mean_cell(row, full, base, scores, ids, protocol=protocol, items="clips", **about),
                 )
     elif name == "fsd50k":
         classes = json.loads(path.with_suffix(".classes.json").read_text(encoding="utf-8"))
         scores = list(np.array([line["scores"] for line in lines]).transpose(1, 0, 2))
         labels = np.array([[label in line["labels"] for label in classes] for line in lines])
         protocol = f"macro mAP over {labels.any(axis=0).sum()} classes with a positive, raw cosine"
-        yield "zero_shot", map_cell(row, name, name, scores, labels, ids, scale=scale, protocol=protocol)
+        yield "zero_shot", map_cell(row, name, name, scores, labels, ids, protocol=protocol, **about)
     else:
         scores = [
             np.array([float(line["rank"][seed] == 0) for line in lines])
@@ -127,7 +132,7 @@ def score_file(
         ]
         yield (
             "zero_shot",
-            mean_cell(row, COLUMNS[name], name, scores, ids, scale=scale, protocol="accuracy, ties lose"),
+            mean_cell(row, COLUMNS[name], name, scores, ids, protocol="accuracy, ties lose", **about),
         )
 
 
@@ -211,7 +216,7 @@ def draw_shuffle(cells: Sequence[Cell], path: Path) -> None:
                 np.arange(len(columns)) + shift,
                 values,
                 0.4,
-                yerr=np.maximum(spread, 0),
+                yerr=spread,
                 capsize=3,
                 label="shuffled" if suffix else "in order",
             )

@@ -1,6 +1,6 @@
 """Ask the questions of the test sets. Reads: the data sets; writes: predictions/<profile>/gold/<set>.jsonl
-with a line a question: its task, by which it is scored, its audio, the instruction and what a right answer
-is; and <set>.classes.json.
+with a line a question: its task, by which it is scored, its audio and the recording that this was cut from,
+the instruction and what a right answer is; and <set>.classes.json.
 
 Everything that scoring needs besides the answers lies here, in git: no audio, no model.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from core.data.parquet import read_dataset, read_info, why_absent
+from core.data.schema import recording_of
 from core.run.files import write_json
 from core.run.jsonl import write_lines
 from core.run.stage import Context
@@ -91,10 +92,12 @@ def classes(folder: Path, asked: TestSet) -> list[str]:
 
 def questions(folder: Path, asked: TestSet, config: Config) -> Iterator[Line]:
     """The lines of one set. Raises ValueError for a data set that has not what the task asks about."""
-    columns = [c for c in read_dataset(folder).column_names if c not in ("audio", "clips", "fold")]
+    columns = [c for c in read_dataset(folder).column_names if c not in ("audio", "fold")]
     rows = read_dataset(folder, columns=columns)
     for row in rows.select(range(min(len(rows), config.limit or len(rows)))):
         line: Line = {"id": row["id"], "task": asked.task, "audio": f"{folder.name}:{row['id']}"}
+        if recording := recording_of(row["clips"]):
+            line["recording"] = recording
         try:
             if asked.task == "instruction":
                 yield from (line | one for one in instructed(row))

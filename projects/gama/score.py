@@ -110,7 +110,7 @@ class Scored:
     @property
     def how(self) -> dict[str, Any]:
         """What is resampled, and the scale."""
-        return {"units": units_of(self.truth), "scale": self.scale}
+        return {"units": units_of(self.truth, exam=self.name), "scale": self.scale}
 
     def mean(
         self,
@@ -129,7 +129,7 @@ class Scored:
             part or self.name,
             scores,
             ids_of(lines),
-            units=units_of(lines),
+            units=units_of(lines, exam=self.name),
             scale=self.scale,
             **how,
         )
@@ -283,7 +283,7 @@ def judged_cells(context: Context, config: Config) -> Iterator[InTable]:
                     "compa_r",
                     [np.array([float(rated[line["id"]][criterion]) for line in about])],
                     ids_of(about),
-                    units=units_of(about),
+                    units=units_of(about, exam="compa_r"),
                     scale=context.profile,
                     protocol=note,
                     unit="1-5",

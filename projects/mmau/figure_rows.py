@@ -14,7 +14,7 @@ from typing import Any
 from core.data.choices import DIFFICULTIES, SKILLS, TASKS
 from core.report.cells import Cell
 from core.report.paper import Paper, Reported
-from core.report.scoring import read_lines
+from core.report.scoring import count_units, read_lines
 from core.run.strict_yaml import nearest
 from projects.mmau.drawings import NOT_RUN, TYPES, Condition, Heard, Release, SkillAccuracy, SkillCount
 from projects.mmau.score import slug
@@ -24,6 +24,7 @@ ALL = "all"
 CHANCE = "any option, at random"
 LEVELS = {"human": "average_mini", "random": "average_test"}  # people answered test-mini only
 CONDITIONS: tuple[Condition, ...] = ("clean", "noise")
+EXAM = "mmau"
 NO_ITEMS = "no items in this exam"
 
 Line = Mapping[str, Any]
@@ -127,7 +128,8 @@ def skill_accuracies(
             )
             key = slug(skill)
             cell = skills.get((key, model)) if level == ALL else levels.get((key, f"{model}__{level}"))
-            if (cell.n if cell else 0) != (counts[skill] if in_skills else 0):
+            mine = [item for item in of if item["sub-category"] == skill]
+            if (cell.n if cell else 0) != (count_units(mine, exam=EXAM) if in_skills else 0):
                 raise FigureError(
                     f"the scores of {model} are of other items of {skill} ({level}) than the gold file: "
                     "run the stage `score` again"
@@ -197,9 +199,9 @@ def noise_rows(
             if cell is None:
                 rows.append(replace(own, condition=condition, note=NOT_RUN))
                 continue
-            if cell.n != len(items):
+            if cell.n != (n := count_units(items, exam=EXAM)):
                 raise FigureError(
-                    f"noise of {model} is of {cell.n} items, the gold file has {len(items)}: run the stage "
+                    f"noise of {model} is of {cell.n} items, the gold file has {n}: run the stage "
                     "`score` again"
                 )
             rows.append(

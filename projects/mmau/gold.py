@@ -12,12 +12,12 @@ from typing import Any
 
 from core.data.choices import stored_split
 from core.data.parquet import INFO, read_dataset, read_info, why_absent
-from core.data.schema import EXAMS
+from core.data.schema import EXAMS, recording_of
 from core.run.files import write_bytes_atomic, write_json
 from core.run.jsonl import read_lines, write_lines
 from core.run.stage import Context
 
-AUDIO = ("audio", "audios", "clips")
+AUDIO = ("audio", "audios")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def gold(config: Config, *, context: Context) -> None:
         require_exam(folder, context)
         stored = stored_split(split)
         columns = [column for column in EXAMS[name] if column not in AUDIO]
-        lines = [dict(row) for row in read_dataset(folder, stored, columns=columns)]
+        lines = [with_recording(dict(row)) for row in read_dataset(folder, stored, columns=columns)]
         write_lines(out / f"{name}.jsonl", lines)
         info = read_info(folder)
         shards = {file: digest for file, digest in info["sha256"].items() if file.startswith(f"{stored}-")}
@@ -62,6 +62,12 @@ def gold(config: Config, *, context: Context) -> None:
     if not sources:
         raise FileNotFoundError("this profile has none of the exams; see shared_data/conf/<profile>.yaml")
     write_json(out / "source.json", sources)
+
+
+def with_recording(line: dict[str, Any]) -> dict[str, Any]:
+    """The item with the recording that it is about, where it is one, in place of its clips."""
+    recording = recording_of(line.pop("clips"))
+    return line | ({"recording": recording} if recording else {})
 
 
 def dataset_folder(context: Context, name: str) -> Path:

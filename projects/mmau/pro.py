@@ -28,7 +28,7 @@ from core.metrics.closed_match import match
 from core.metrics.instruction_following import Ruled, check_all, read_kwargs
 from core.metrics.label_mapping import Encode
 from core.metrics.open_judge import HIGHEST, OpenCase, OpenVerdict, summarise
-from core.report.scoring import PredictionError
+from core.report.scoring import PredictionError, units_of
 from projects.mmau.pro_outputs import Output, Row
 
 Kind: TypeAlias = Literal["closed", "open", "instructions"]
@@ -37,15 +37,17 @@ KINDS: Mapping[str, Kind] = {"open": "open", "instruction following": "instructi
 OURS, RELEASE = "ours", "release"
 WITHOUT_CHOICES = "fewer than two options"
 NO_OUTPUT = "no prediction"
-SEED = dataset_seed("mmau_pro")
+EXAM = "mmau_pro"
+SEED = dataset_seed(EXAM)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """One category under one protocol.
 
-    scores: (n,) float64 in 0..1, of the items `ids`. items: how many the category has. unscored: the ids left
-    out, by reason. unanswered: scored items to which the model said nothing.
+    scores: (n,) float64 in 0..1, of the items `ids`. units: what each is about and is resampled, empty where
+    each item stands for itself (core.report.scoring.units_of). items: how many the category has. unscored:
+    the ids left out, by reason. unanswered: scored items to which the model said nothing.
     """
 
     category: str
@@ -56,11 +58,14 @@ class Part:
     items: int
     unscored: Mapping[str, tuple[str, ...]]
     unanswered: int
+    units: tuple[str, ...] = ()
 
     @property
     def interval(self) -> Interval | None:
         """Mean and 95 % interval; None where nothing is scored."""
-        return mean_interval([self.scores], seed=SEED) if len(self.scores) else None
+        if not len(self.scores):
+            return None
+        return mean_interval([self.scores], seed=SEED, units=self.units or None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,10 +149,17 @@ def overall(parts: Sequence[Part], *, protocol: str = OURS) -> Overall:
         unscored.update({reason: len(ids) for reason, ids in part.unscored.items()})
     return Overall(
         protocol=protocol,
-        value=mean_interval([scores], seed=SEED) if len(scores) else None,
+        value=mean_interval([scores], seed=SEED, units=units_of_parts(chosen)) if len(scores) else None,
         n=len(scores),
         items=sum(part.items for part in chosen),
         unscored=dict(unscored),
+    )
+
+
+def units_of_parts(parts: Sequence[Part]) -> tuple[str, ...]:
+    """The unit of each scored item of all parts; an item without one stands for itself."""
+    return tuple(
+        unit for part in parts for unit in (part.units or tuple(f"{EXAM}:{name}" for name in part.ids))
     )
 
 
@@ -250,11 +262,13 @@ def _part(
     """The category's items that have a score, and why the others have none."""
     unscored: dict[str, list[str]] = {}
     ids: list[str] = []
+    about: list[Row] = []
     blank = 0
     for row, output in group:
         id = str(row["id"])
         if id in scores:
             ids.append(id)
+            about.append(row)
             blank += not any(text.strip() for text in output.texts)
         elif not output.texts:
             unscored.setdefault(NO_OUTPUT, []).append(id)
@@ -271,6 +285,7 @@ def _part(
         items=len(group),
         unscored={reason: tuple(which) for reason, which in unscored.items()},
         unanswered=blank,
+        units=units_of(about, exam=EXAM),
     )
 
 

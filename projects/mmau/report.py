@@ -121,6 +121,8 @@ def as_json(made: Report) -> dict[str, Any]:
 
 def _rows(items: Sequence[ChoiceItem], marks: Mapping[Rule, Marks]) -> list[Row]:
     named = [("", "total", np.ones(len(items), bool))]
+    # Questions about one audio are one unit.
+    heard = ["+".join(filter(None, item.audio_names)) or item.id for item in items]
     for group, names, values in (
         ("task", TASKS, [item.task for item in items]),
         ("difficulty", DIFFICULTIES, [item.difficulty for item in items]),
@@ -134,7 +136,11 @@ def _rows(items: Sequence[ChoiceItem], marks: Mapping[Rule, Marks]) -> list[Row]
             name=name,
             n=int(chosen.sum()),
             accuracy={
-                rule: mean_interval([marks[rule].correct[chosen].astype(float)], seed=dataset_seed(DATASET))
+                rule: mean_interval(
+                    [marks[rule].correct[chosen].astype(float)],
+                    seed=dataset_seed(DATASET),
+                    units=[unit for unit, there in zip(heard, chosen) if there],
+                )
                 for rule in RULES
             },
         )

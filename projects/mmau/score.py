@@ -117,7 +117,7 @@ def score_tables(shown: Shown, config: Config, *, context: Context) -> None:
             f"mmau/{group}",
             [correct],
             ids_of(about),
-            units=units_of(about),
+            units=units_of(about, exam="mmau"),
             scale=scale,
             protocol=protocol(row),
         )
@@ -227,7 +227,7 @@ def rule_cells(
                 "mmau",
                 [found[rule].correct.astype(float)],
                 ids_of(truth),
-                units=units_of(truth),
+                units=units_of(truth, exam="mmau"),
                 scale=scale,
                 protocol=protocol(row, rule),
             )
@@ -245,7 +245,7 @@ def rule_cells(
                 "mmau",
                 [those.astype(float)],
                 ids_of(truth),
-                units=units_of(truth),
+                units=units_of(truth, exam="mmau"),
                 scale=scale,
                 protocol=protocol(row, "letter_aware"),
             )
@@ -274,7 +274,7 @@ def noise_cells(
                 "mmau",
                 [values],
                 ids_of(truth),
-                units=units_of(truth),
+                units=units_of(truth, exam="mmau"),
                 bounds=(-1.0, 1.0) if column == "drop" else None,
                 scale=scale,
                 protocol=told,
@@ -287,7 +287,6 @@ def pro_cells(
     """Categories of mmau_pro and their mean weighted by counts, as far as they can be scored here."""
     rows = read_lines(folder / "gold" / "mmau_pro.jsonl", writer="stage gold")
     encode = open_encoder(encoder, context) if encoder else None
-    by_id = {str(line["id"]): line for line in rows}
     for row, variant in models.items():
         path = folder / variant / "pro.jsonl"
         if not path.is_file():
@@ -306,7 +305,7 @@ def pro_cells(
                     f"mmau_pro/{part.category}",
                     [part.scores],
                     part.ids,
-                    units=units_of([by_id[name] for name in part.ids]),
+                    units=part.units,
                     scale=scale,
                     protocol=told,
                 )
@@ -320,7 +319,7 @@ def pro_cells(
                 "mmau_pro",
                 [np.concatenate([part.scores for part in ours])],
                 scored,
-                units=units_of([by_id[name] for name in scored]),
+                units=pro.units_of_parts(ours),
                 scale=scale,
                 protocol=f"weighted by count, {whole.n} of {whole.items} items{'; ' + left if left else ''}",
             )

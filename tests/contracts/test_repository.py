@@ -44,8 +44,8 @@ def test_import_rules_hold() -> None:
         ("core/losses/__init__.py", "import projects.new_b.train", "Core knows no paper"),
         ("core/losses/__init__.py", "import shared_data", "Core knows no paper"),
         ("projects/new_a/train.py", "import shared_data", "Papers and shared data meet in files"),
-        ("projects/new_a/train.py", "import mlflow", "Only core.run.tracking imports mlflow"),
-        ("core/run/stage.py", "import mlflow", "Only core.run.tracking imports mlflow"),
+        ("projects/new_a/train.py", "import mlflow", "Only core.run.mlflow_store imports mlflow"),
+        ("core/run/stage.py", "import mlflow", "Only core.run.mlflow_store imports mlflow"),
         ("core/run/files.py", "import torch", "Tables, claims and configuration need no torch"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -119,6 +120,8 @@ def test_a_refused_request_is_unanswered_with_its_reason(tmp_path: Path) -> None
 BROKEN = {
     "no sound": b"not sound",
     "nothing": b"",
+    "a length of 0": WAV[: WAV.index(b"data") + 4] + bytes(4) + WAV[WAV.index(b"data") + 8 :],
+    "int16 in float": encoded("WAV", "FLOAT", 32767 * RAMP),
     "half a file": encoded("WAV", "PCM_16")[:1500],
     "not finite": encoded("WAV", "FLOAT", np.where(np.arange(2000) == 7, np.nan, RAMP)),
     "no samples": encoded("WAV", "PCM_16", np.zeros(0)),
@@ -199,6 +202,14 @@ def test_an_endpoint_that_is_gone_ends_the_run() -> None:
 def test_what_endpoints_take_is_sent_as_it_is(form: str, subtype: str, kind: str) -> None:
     audio = encoded(form, subtype)
     assert audio_part(audio, name="a") == Audio(audio, kind)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("length", [0x7FFFF000, 0xFFFFFFFF])
+def test_a_wav_out_of_a_pipe_is_sent_with_its_length(length: int) -> None:
+    piped = bytearray(WAV)
+    at = piped.index(b"data")
+    piped[at + 4 : at + 8] = struct.pack("<I", length)
+    assert audio_part(bytes(piped), name="a") == Audio(WAV, "wav")
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])

@@ -19,6 +19,7 @@ import transformers
 from core.answering.checkpoint import LalmError, LalmMissingError
 from core.answering.families import GraniteMel, qwen2_5_omni_tokens, qwen3_omni_tokens
 from core.answering.lalm import Lalm, open_lalm
+from core.answering.outputs import Cut
 from core.answering.packing import Load, pack, padded_seconds
 from core.answering.question import Question
 from core.audio.read import AudioErrors, read_audio, write_flac, write_wav
@@ -143,7 +144,11 @@ def test_an_answer_ends_at_its_end_token(folders: Callable[[str], Path]) -> None
     end = said[0][3]  # from now on the letter that ends an answer
     lalm._ends = lalm._family.tokenizer(end)["input_ids"]
     lalm._model.generation_config.eos_token_id = lalm._ends
-    assert lalm.answer(asked) == [text.split(end)[0] for text in said]
+    ended = lalm.answer(asked)
+    assert ended == [text.split(end)[0] for text in said]
+    # what ended at the limit says so, what ended at its end token does not
+    assert all(isinstance(text, Cut) for text in said)
+    assert [isinstance(text, Cut) for text in ended] == [end not in text for text in said]
 
 
 def test_audio_is_resampled_mixed_down_and_may_be_silent(folders: Callable[[str], Path]) -> None:

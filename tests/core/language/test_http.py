@@ -274,6 +274,14 @@ def test_own_servers_are_asked_without_a_proxy(server: Any, monkeypatch: pytest.
         assert chat.complete(HELLO).text == "hello"
 
 
+def test_a_proxy_that_is_none_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "foo://ann:hunter22@host:9")
+    with pytest.raises(EndpointError, match="HTTPS_PROXY") as caught:
+        HttpChat("https://example.invalid/v1", "m")
+    assert "hunter" not in str(caught.value)
+
+
 def test_endpoint_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, server: Any) -> None:
     monkeypatch.delenv("A_KEY", raising=False)
     assert "url and model" in unusable(Endpoint())
@@ -451,6 +459,13 @@ def test_the_text_among_the_parts_is_the_answer(server: Any, content: Any, text:
         assert chat.complete(HELLO).text == text
 
 
+@pytest.mark.parametrize("finish", ["length", "MAX_TOKENS", "model_length"])
+def test_every_name_of_the_limit_is_a_cut(server: Any, finish: str) -> None:
+    server.acts = [server.say("once upon", finish=finish)]
+    with chat_with(server) as chat:
+        assert chat.complete(HELLO).finish == "length"
+
+
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
 @pytest.mark.parametrize("content", [None, "", " \n"])
 def test_an_answer_among_the_thoughts_is_named(server: Any, field: str, content: str | None) -> None:
@@ -490,6 +505,7 @@ def test_a_model_that_declines_is_told_from_a_server_that_refuses(server: Any) -
     ("kind", "body", "says"),
     [
         ("text/event-stream", b'data: {"choices": []}\n\n', "answers with a stream.*data:"),
+        ("application/x-ndjson", b'{"done": false}\n{"done": true}\n', "answers with a stream"),
         ("text/html; charset=utf-8", b"<html><title>Sign in</title>", "answers with a page.*Sign in"),
         ("text/plain", b"<!DOCTYPE html>", "answers with a page"),
     ],

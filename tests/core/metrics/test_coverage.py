@@ -82,18 +82,27 @@ def test_the_bootstrap_of_macro_map_is_not():
     assert covered / 40 < 0.85
 
 
-def scored(row: str, column: str, scores: np.ndarray, units: list[str] | None = None) -> tuple[Cell, Items]:
-    return mean_cell(row, column, "set", [scores], ids(len(scores)), units=units or (), **HOW)
+def scored(
+    row: str, column: str, scores: np.ndarray, units: list[str] | None = None, dataset: str = "set"
+) -> tuple[Cell, Items]:
+    return mean_cell(row, column, dataset, [scores], ids(len(scores)), units=units or (), **HOW)
 
 
-def outcomes(kind, margin: float, draw: Callable, *, n: int, sets: int) -> list[str]:
-    side = {"a": Side(row="a", columns=("x",)), "b": Side(row="b", columns=("x",))}
+def outcomes(
+    kind, margin: float, draw: Callable, *, n: int, sets: int, columns: tuple[str, ...] = ("x",)
+) -> list[str]:
+    """Verdicts of a claim over the mean of `columns`, each of a data set of its own of n items."""
+    side = {row: Side(row=row, columns=columns) for row in "ab"}
     claim = Claim(
         id="c", text="t", source="s", table="main", kind=kind, left=side["a"], right=side["b"], margin=margin
     )
     rng, found = np.random.default_rng(n), []
     for _ in range(sets):
-        pair = [scored(row, "x", one) for row, one in zip("ab", draw(rng, n))]
+        pair = [
+            scored(row, column, one, dataset=column)
+            for column in columns
+            for row, one in zip("ab", draw(rng, n))
+        ]
         found.append(
             check_claim(
                 claim,
@@ -130,6 +139,16 @@ def test_equivalence_holds_wrongly_at_most_as_often_as_stated(n, rates):
     """The true difference is 5 points, the margin 4."""
     found = outcomes("equivalent", 4.0, better(*rates), n=n, sets=500)
     assert found.count("holds") / len(found) <= 0.05
+
+
+@pytest.mark.audit
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("columns", [("x", "y", "z"), tuple("abcdefghijkl")])
+def test_a_mean_over_data_sets_holds_wrongly_at_most_as_often_as_stated(n, columns):
+    equal = outcomes("equivalent", 4.0, better(0.05, 0.0), n=n, sets=200, columns=columns)
+    assert equal.count("holds") / len(equal) <= 0.06
+    none = outcomes("greater", 0.0, better(0.05, 0.05), n=n, sets=200, columns=columns)
+    assert none.count("holds") / len(none) <= 0.06
 
 
 @pytest.mark.audit

@@ -71,7 +71,7 @@ def test_no_items_file_means_no_items(tmp_path):
         ([cell()], [items(), items()], "items are given twice"),
         ([cell(n=5)], [items()], "scores of 4 units for a cell of n = 5 units"),
         ([cell()], [items(units=("s:a", "s:a", "s:b", "s:b"))], "scores of 2 units for a cell of n = 4"),
-        ([cell()], [items(units=tuple("abcd"))], 'written "<set>:<name>"'),
+        ([cell()], [items(units=("s:a", "", "s:b", "s:c"))], "units must be one an item, each with a name"),
         ([cell()], [items(ids=("p", "q", "r", "p"))], "an id stands twice"),
         ([cell()], [items(ids=("p", "q"))], "other numbers of scores than there are ids"),
         ([cell(value=60.0)], [items()], "the items average 62.500 but the cell says 60.000"),

@@ -10,7 +10,15 @@ from sklearn.metrics import average_precision_score
 
 from core.metrics.multilabel import micro_f1, micro_f1_left_out
 from core.report.cells import read_cells, read_items, write_cells
-from core.report.scoring import PredictionError, map_cell, mean_cell, read_lines, statistic_cell, units_of
+from core.report.scoring import (
+    PredictionError,
+    count_units,
+    map_cell,
+    mean_cell,
+    read_lines,
+    statistic_cell,
+    units_of,
+)
 from core.run.jsonl import write_lines
 
 IDS = [f"i{i}" for i in range(40)]
@@ -78,10 +86,15 @@ def test_segments_of_a_recording_contribute_together(tmp_path: Path) -> None:
 
 
 def test_a_line_names_what_it_is_about() -> None:
-    assert units_of([{"id": "a"}]) == ()
-    assert units_of([{"id": "a", "audio": "s:x"}, {"id": "b"}]) == ()
-    lines = [{"id": "a", "audio": "s:x"}, {"id": "b", "audio": "s:y", "recording": "r:1"}]
-    assert units_of(lines) == ("s:x", "r:1")
+    assert units_of([{"id": "a"}], exam="e") == ()
+    lines = [
+        {"id": "a", "audio": "s:x"},
+        {"id": "b", "audio": "s:y", "recording": "r:1"},
+        {"id": "c"},
+        {"id": "d", "recording": "r:1"},
+    ]
+    assert units_of(lines, exam="e") == ("s:x", "r:1", "e:c", "r:1")
+    assert (count_units(lines, exam="e"), count_units([{"id": "a"}], exam="e")) == (3, 1)
 
 
 @pytest.mark.parametrize(

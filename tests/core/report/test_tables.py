@@ -196,10 +196,11 @@ def test_an_average_is_resampled_itself(root):
         assert average.low < average.value < average.high
         return average.high - average.value
 
-    seen = 34  # events: what few of them leave open is part of the interval
-    alone = 1.984 * 100 * hits.std(ddof=1) / 10 * (1 + 3.84 / (seen * 0.66)) ** 0.5
+    half_width, unseen = 1.984 * 100 * hits.std(ddof=1) / 10, 3.84 / (34 * 0.66)  # of 34 events
+    alone = half_width * (1 + unseen) ** 0.5
     assert half(hits, "demo") == pytest.approx(alone, rel=0.03)  # the same answers twice say nothing new
-    assert half(other, "elsewhere") == pytest.approx(alone / 2**0.5, rel=0.03)  # two data sets
+    both = half_width * (2 + unseen) ** 0.5 / 2  # two data sets
+    assert half(other, "elsewhere") == pytest.approx(both, rel=0.03)
     assert half(1 - hits, "demo") < 0.2 * alone  # what one column wins the other loses
 
 

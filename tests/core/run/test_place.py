@@ -90,7 +90,7 @@ def test_a_broken_file_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / ".dvc" / "tmp" / "seconds.json").write_text(content)
     monkeypatch.setenv("DVC_STAGE", "a")
     monkeypatch.delenv(place.PLACE, raising=False)
-    monkeypatch.setattr(place, "_dvc_process", lambda: ([1, 2.0], []))
+    monkeypatch.setattr(place, "dvc_process", lambda: ([1, 2.0], []))
     assert place.begin(tmp_path, profile="mini") == ""
     place.end(tmp_path, profile="mini")
     assert place.seconds_of(tmp_path, "mini").keys() <= {"a"}

@@ -40,6 +40,7 @@ def test_a_key_with_a_line_break_is_hidden_with_and_without_it() -> None:
 
 def test_a_very_short_secret_leaves_words_alone() -> None:
     assert redact("a key k1, and k12", "k1") == "a key ***, and k12"
+    assert redact("an empty answer to EMPTY", "EMPTY") == "an empty answer to ***"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,7 @@ def test_the_password_of_an_address_is_known_in_each_form() -> None:
         base64.b64encode(b"ann:p@ss").decode(),
     )
     assert secrets_of("http://host:80/v1") == secrets_of("http://ann@host") == ()
+    assert secrets_of("https://ghp_0123456789abcdef@host/x") == ("ghp_0123456789abcdef",)
 
 
 def test_fields_are_hidden_by_name() -> None:

@@ -194,6 +194,23 @@ def test_stop_is_clean(repository: Path, number: signal.Signals, name: str) -> N
     assert [each.name for each in (repository / "projects/demo/results/mini").iterdir()] == ["state"]
 
 
+def test_a_background_job_does_not_hear_ctrl_c_and_stops_at_sigterm(repository: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for `command &`
+    try:
+        process = start(repository, "-m", "projects.demo.work", "sleep")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "sleeping\n"
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    code, _, err = finish(process)
+    assert code == 143
+    assert "work stopped by SIGTERM" in err
+
+
 def test_kill_at_any_point_leaves_no_half_written_output(repository: Path) -> None:
     results = repository / "projects/demo/results/mini"
     for pause in (0.0, 0.02, 0.07):

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import pytest
 from core.run import outbox, tracking
 from core.run.outbox import Outbox, merge_metrics
 from core.run.tracking import open_run, resend
+from core.run.tracking_names import Names, fit_name
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -453,3 +454,160 @@ def test_command_line_says_what_is_left(
     monkeypatch.setattr(tracking, "resend", lambda root, uri: (3, 1))
     assert tracking.main(["resend", "--to", "http://127.0.0.1:9"]) == 1
     assert capsys.readouterr().out == "3 operations delivered, 1 left\n"
+
+
+# --- names, starts, places
+
+
+@pytest.mark.parametrize(
+    ("name", "fitted"),
+    [
+        ("loss", "loss"),
+        ("/loss", "loss"),
+        ("//train//loss/", "train/loss"),
+        ("..", "__"),
+        ("../loss", "__/loss"),
+        ("..loss", "__loss"),
+        ("a/./b", "a/_/b"),
+        ("...", "___"),
+        ("", "_"),
+        ("/", "_"),
+        ("R@1 (%)", "R_1 ___"),
+        ("größe", "größe"),
+        ("a\nb", "a_b"),
+        ("x" * 249 + "/y", "x" * 249),
+        ("x" * 248 + "/..y", "x" * 248 + "/_"),
+        ("x" * 248 + "/.", "x" * 248 + "/_"),
+        ("x" * 247 + "/a.bc", "x" * 247 + "/a"),
+    ],
+)
+def test_names_are_made_fit(name: str, fitted: str) -> None:
+    from mlflow.utils.validation import _validate_metric
+
+    assert fit_name(name) == fitted
+    _validate_metric(fitted, 1.0, 0, 0)
+
+
+def test_names_that_would_become_one_are_told_apart() -> None:
+    names = Names()
+    assert [names.fit(name) for name in ("R@1 (%)", "R@1 [%]", "R@1 (%)", "R_1 ___", "a/b", "a//b")] == [
+        "R_1 ___",
+        "R_1 ____2",
+        "R_1 ___",
+        "R_1 ____3",
+        "a/b",
+        "a/b_2",
+    ]
+    long = [names.fit("x" * 300 + str(number)) for number in range(12)]
+    assert len(set(long)) == 12
+    assert max(map(len, long)) == 250
+
+
+@pytest.mark.usefixtures("on")
+def test_a_stage_starts_before_mlflow_is_imported(tmp_path: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path)
+    code = (
+        "import sys, time; from pathlib import Path; from core.run.tracking import open_run\n"
+        "began = time.monotonic()\n"
+        "t = open_run(root=Path(sys.argv[1]), experiment='x', name='y', params={'a': 1}, system_every=0)\n"
+        "t.set_tags_later(lambda: time.sleep(1) or {'git.commit': 'abc'})\n"
+        "print(time.monotonic() - began, 'mlflow' in sys.modules)\n"
+        "t.end()\n"
+    )
+    run = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True)
+    seconds, imported = done.stdout.split()
+    assert (float(seconds) < 0.5, imported) == (True, "False")
+    found = runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "x")["y"]
+    assert (found.info.status, found.data.tags["git.commit"]) == ("FINISHED", "abc")
+
+
+@pytest.mark.usefixtures("on")
+def test_a_database_is_never_half_made(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(tracking_uri: str) -> Any:
+        Path(tracking_uri.removeprefix("sqlite:///")).write_bytes(empty_database.read_bytes()[:4096])
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlflow.tracking.MlflowClient", dies)
+        open_run(root=tmp_path, experiment="x", name="y", system_every=0).end()
+    assert len(pending(tmp_path)) >= 2
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.usefixtures("on")
+def test_a_folder_whose_name_means_something_in_an_address(tmp_path: Path, empty_database: Path) -> None:
+    root = tmp_path / "what? 100%25 #1"
+    root.mkdir()
+    shutil.copy(empty_database, root)
+    table = root / "table.md"
+    table.write_text("a table")
+    tracker = open_run(root=root, experiment="odd", name="score", system_every=0)
+    tracker.log_metrics({"loss": 1.0})
+    tracker.log_artifact(table)
+    tracker.end()
+    assert pending(root) == []
+    shutil.copy(root / "mlflow.db", tmp_path / "copy.db")
+    run = runs(f"sqlite:///{tmp_path / 'copy.db'}", "odd")["score"]
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 1.0})
+    assert [path.read_text() for path in (root / "mlartifacts").rglob("table.md")] == ["a table"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.db", root.name]
+
+
+@pytest.mark.usefixtures("on")
+def test_no_password_is_sent_or_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:hunter22@127.0.0.1:9")
+    params = {"endpoint.url": "https://me:hunter22@models.example/v1", "api_key": "hunter22", "batch": 3}
+    tracker = open_run(root=tmp_path, experiment="x", name="y", params=params, system_every=0)
+    tracker.end()
+    assert "hunter22" not in capsys.readouterr().err + json.dumps(pending(tmp_path))
+    assert {"batch": "3"}.items() <= pending(tmp_path)[2]["params"].items()
+
+
+def test_stages_of_one_run_share_a_sender_and_import_no_mlflow(tmp_path: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    code = (
+        "import sys; from pathlib import Path; from core.run.tracking import open_run\n"
+        "t = open_run(root=Path(sys.argv[1]), experiment='shared', name=sys.argv[2], params={'a': 1})\n"
+        "t.log_metrics({'loss': 0.5}, 3); Path(sys.argv[1], 'table').write_text('x')\n"
+        "t.log_artifact(Path(sys.argv[1], 'table')); t.end()\n"
+        "sys.exit('mlflow was imported' if 'mlflow' in sys.modules else 0)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for name in ("RESOUND_TRACKING", "MLFLOW_TRACKING_URI"):
+        environment.pop(name, None)
+    with subprocess.Popen(["sleep", "600"]) as run_of_stages:
+        environment["RESOUND_RUN_PROCESS"] = str(run_of_stages.pid)
+        for name in ("first", "second"):
+            command = [sys.executable, "-c", code, str(tmp_path), name]
+            subprocess.run(command, env=environment, cwd=ROOT, check=True, timeout=120)
+            wait_for(lambda: (tmp_path / "mlflow-pending.sender").read_text() == str(run_of_stages.pid))
+        assert len(senders(run_of_stages.pid)) == 1
+        wait_for(lambda: {"first", "second"} <= runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "shared").keys())
+        run_of_stages.kill()
+        wait_for(lambda: not senders(run_of_stages.pid))  # though nobody has waited for the killed one yet
+    found = runs(f"sqlite:///{tmp_path / 'mlflow.db'}", "shared")
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    assert {run.data.metrics["loss"] for run in found.values()} == {0.5}
+    assert pending(tmp_path) == []
+    assert len(list((tmp_path / "mlartifacts").rglob("table"))) == 2
+
+
+def senders(process: int) -> list[int]:
+    """Ids of the processes that deliver for the stages of `process`."""
+    import psutil
+
+    wanted = ["resend", "--follow", str(process)]
+    found = psutil.process_iter(["cmdline"])
+    return [each.pid for each in found if (each.info["cmdline"] or [])[3:6] == wanted]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

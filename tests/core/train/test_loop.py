@@ -24,11 +24,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 from accelerate import PartialState
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from core.losses.contrastive import hard_negative_loss, info_nce, modular_loss
 from core.run.files import OutputError
-from core.train.checkpoints import CheckpointError, load_model
+from core.train.checkpoints import (
+    CheckpointError,
+    WeightsMismatch,
+    checksum,
+    load_model,
+    load_parts,
+    save_parts,
+)
 from core.train.history import read_history
 from core.train.loop import LossNotFinite, TrainingStopped, fit
 from core.train.optimisation import TrainingError, TrainingOptions, learning_rate
@@ -322,6 +330,15 @@ def test_kill_9_in_the_middle_then_bit_equal(tmp_path: Path, whole: tuple[float,
     assert resumed.resumed_at[0] in (3, 6, 9)
 
 
+def test_ctrl_c_that_was_ignored_at_the_start_stays_ignored(tmp_path: Path, whole: tuple[float, ...]) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert train(tmp_path, batches=stop_at(5, signal.SIGINT)).losses == whole
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("moment", ["write", "sync", "rename"])
 def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(
     tmp_path: Path, whole: tuple[float, ...], monkeypatch: pytest.MonkeyPatch, moment: str
@@ -519,6 +536,64 @@ def test_globs_that_train_nothing_are_refused(tmp_path: Path, globs: tuple[str, 
     assert model.text.weight.requires_grad
 
 
+def base_and_head(base: float = 0.5) -> nn.Module:
+    """A frozen layer, batch normalisation that follows it, and a head that is trained."""
+    model = nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6), nn.Linear(6, 6))
+    nn.init.constant_(model[0].weight, base)  # type: ignore[arg-type]
+    generator = torch.Generator().manual_seed(1)
+    for parameter in (model[0].bias, *model[2].parameters()):
+        nn.init.normal_(parameter, generator=generator)  # type: ignore[arg-type]
+    model[0].requires_grad_(False)
+    model.register_buffer("table", torch.arange(100.0))  # training does not change it
+    return model
+
+
+def squares(model: nn.Module, batch: dict[str, Any]) -> dict[str, Tensor]:
+    return {"loss": model(batch["audio"]).square().mean()}
+
+
+def test_a_checkpoint_holds_what_training_changes_and_nothing_frozen(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"loss": squares, "options": replace(OPTIONS, checkpoint_every=4)}
+    whole_model = base_and_head()
+    done = train(tmp_path / "whole", model=whole_model, **changes)
+    stored = load_file(tmp_path / "whole" / "step_00000012" / "model.safetensors")
+    buffers = {f"1.{name}" for name in ("running_mean", "running_var", "num_batches_tracked")}
+    assert set(stored) == {"1.weight", "1.bias", "2.weight", "2.bias"} | buffers
+
+    with pytest.raises(TrainingStopped):
+        train(tmp_path / "cut", model=base_and_head(), **changes, batches=stop_at(6))
+    again = base_and_head()
+    assert train(tmp_path / "cut", model=again, **changes).losses == done.losses
+    for name, value in whole_model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_a_resume_on_other_frozen_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingStopped):
+        train(tmp_path, model=base_and_head(), loss=squares, batches=stop_at(6))
+    with pytest.raises(CheckpointError, match=r"parameter 0\.weight: \(6, 8\) frozen, sum \d+ then"):
+        train(tmp_path, model=base_and_head(base=0.25), loss=squares)
+
+
+def test_a_checkpoint_that_lacks_trained_weights_is_refused(tmp_path: Path) -> None:
+    model = base_and_head()
+    save_parts({"2.weight": model[2].weight}, tmp_path / "x.safetensors")  # type: ignore[index]
+    with pytest.raises(WeightsMismatch, match=r"3 missing: 1\.weight, 1\.bias, 2\.bias"):
+        load_parts(model, tmp_path / "x.safetensors")
+
+
+def test_checksums_tell_tensors_apart_whatever_their_type() -> None:
+    for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.bool):
+        x = torch.ones(5, dtype=dtype)
+        other = x.clone()
+        other[3] = 0
+        assert checksum(x) != checksum(other)
+        assert checksum(x) == checksum(x.clone())
+    assert checksum(torch.tensor(1 + 2j)) != checksum(torch.tensor(1 + 3j))
+    assert checksum(torch.ones(4, 6).t()) == checksum(torch.ones(6, 4))
+    assert checksum(torch.empty(0)) == 0
+
+
 # --- evaluation, records, precision
 
 
@@ -686,6 +761,28 @@ def test_two_processes_stop_together_and_resume_bit_equal(launched: Path) -> Non
     assert (launched / "stopped0").read_text() == (launched / "stopped1").read_text() == "6"
 
 
+def test_two_processes_end_with_one_model_and_the_mean_of_their_statistics(launched: Path) -> None:
+    first, second = (torch.load(launched / f"model{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+    kept = load_file(launched / "normed" / "step_00000012" / "model.safetensors")
+    assert all(torch.equal(first[name], value) for name, value in kept.items())
+    means = [torch.zeros(8), torch.zeros(8)]
+    for batch, _ in zip(share_of(0), range(12), strict=False):
+        means[0] = 0.9 * means[0] + 0.1 * batch["audio"].mean(dim=0)
+    for batch, _ in zip(share_of(1), range(12), strict=False):
+        means[1] = 0.9 * means[1] + 0.1 * batch["audio"].mean(dim=0)
+    torch.testing.assert_close(first["0.running_mean"], sum(means) / 2)
+    resumed = torch.load(launched / "resumed0.pt", weights_only=True)
+    assert [name for name in first if not torch.equal(first[name], resumed[name])] == []
+
+
+def share_of(rank: int) -> Iterator[dict[str, Any]]:
+    """A process's rows of batches of twice the size, when there are two."""
+    for index in range(10**9):
+        batch = make_batch(index, rows=2 * B)
+        yield {key: value[rank * B :][:B] for key, value in batch.items()}
+
+
 def share(step: int) -> Iterator[dict[str, Any]]:
     """This process's rows of batches of twice the size."""
     state = PartialState()
@@ -719,6 +816,19 @@ def parallel(folder: Path) -> None:
             str(max(int(p.name[5:]) for p in (folder / "again").glob("step_*")))
         )
     resumed = fit(Tiny(dropout=0.0), batches=share, folder=folder / "again", **common)
+
+    def normed() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 6))
+
+    model, again = normed(), normed()
+    common["loss"] = squares
+    fit(model, batches=share, folder=folder / "normed", **common)
+    torch.save(model.state_dict(), folder / f"model{rank}.pt")
+    with contextlib.suppress(TrainingStopped):
+        fit(normed(), batches=stopping, folder=folder / "normed_again", **common)
+    fit(again, batches=share, folder=folder / "normed_again", **common)
+    torch.save(again.state_dict(), folder / f"resumed{rank}.pt")
     if rank == 0:
         (folder / "losses.json").write_text(json.dumps(whole_run.losses))
         (folder / "resumed.json").write_text(json.dumps(resumed.losses))

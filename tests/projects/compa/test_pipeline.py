@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +140,56 @@ def scored(trained: Path) -> Path:
     }
     score.score(score.Config(rows=rows), context=at(trained, "score"))
     return trained
+
+
+PARALLEL = """
+import dataclasses, sys
+from pathlib import Path
+from tests.projects.compa.test_pipeline import VANILLA, at
+from projects.compa import init, train
+from core.train.checkpoints import save_model
+root = Path(sys.argv[1])
+written = []
+def noted(model, path):
+    written.append(path)
+    save_model(model, path)
+train.save_model = noted
+train.train(dataclasses.replace(VANILLA, seeds=(0, 1)), context=at(root, "train", "parallel"))
+(root / ("written" + __import__("os").environ["RANK"])).write_text("\\n".join(map(str, written)))
+"""
+
+
+def test_two_processes_write_each_file_once(prepared: Path) -> None:
+    """Batch normalisation differs between processes, so a file must not be that of whoever is last."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    common = os.environ | {
+        "ACCELERATE_USE_CPU": "true",
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "OMP_NUM_THREADS": "1",
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PARALLEL, str(prepared)],
+            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    files = [str(seed_folder(prepared, "parallel", seed) / "model.safetensors") for seed in (0, 1)]
+    assert (prepared / "written0").read_text().split() == files
+    assert (prepared / "written1").read_text() == ""
+    for name in files:
+        left = {path.name for path in Path(name).parent.iterdir()}
+        assert left == {"model.safetensors", "history.jsonl", "identity.json"}
 
 
 def test_prepare_analyses_every_test_audio(prepared: Path, shape: Shape) -> None:

@@ -218,7 +218,7 @@ def test_a_damaged_file_is_refused(context: Context, kind: str) -> None:
     text = path.read_text()
     damaged = {"cut": text[: len(text) // 2], "empty": "", "doubled": text + text}[kind]
     path.write_text(damaged)
-    with pytest.raises(PredictionError, match=r"vanilla/compa_order.jsonl.* run its predict stage again"):
+    with pytest.raises(PredictionError, match=r"vanilla/compa_order.jsonl.*run its predict stage again"):
         score_rows({"clap_ours": "vanilla"}, Config(), context=context)
     assert not context.path("results", "benchmark.json").exists()
 

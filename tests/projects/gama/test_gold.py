@@ -54,7 +54,12 @@ def asked(tmp_path_factory: pytest.TempPathFactory, bank: Bank, at: Callable[...
         write_dataset(
             shared / "datasets" / "mini" / name,
             [
-                {"id": f"{name}{i}", "audio": {"bytes": b"x", "path": None}, "clips": ["x"], **row}
+                {
+                    "id": f"{name}{i}",
+                    "audio": {"bytes": b"x", "path": None},
+                    "clips": [f"youtube:a@{i}-{i + 1}"],
+                    **row,
+                }
                 for i in range(3)
             ],
             features=SCHEMAS[name],
@@ -88,7 +93,13 @@ def lines(folder: Path, name: str) -> list[dict[str, Any]]:
 def test_a_row_is_a_question(asked: Path, name: str, instruction: str, truth: dict[str, Any]) -> None:
     dataset, task = SETS[name].dataset or name, SETS[name].task
     assert lines(asked, name) == [
-        {"id": f"{dataset}{i}", "task": task, "audio": f"{dataset}:{dataset}{i}", "instruction": instruction}
+        {
+            "id": f"{dataset}{i}",
+            "task": task,
+            "audio": f"{dataset}:{dataset}{i}",
+            "recording": "youtube:a",  # both rows are pieces of it
+            "instruction": instruction,
+        }
         | truth
         for i in range(2)
     ]
@@ -100,6 +111,7 @@ def test_an_instructed_audio_is_several_questions(asked: Path) -> None:
     assert found[1] == {
         "id": "compa_r0#1",
         "audio": "compa_r:compa_r0",
+        "recording": "youtube:a",
         "instruction": "Why 1?",
         "output": "So.",
         "task": "instruction",
