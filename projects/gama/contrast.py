@@ -19,16 +19,17 @@ from core.report.predictions import Prediction, short, write_predictions
 from core.report.scoring import read_lines
 from core.run.stage import Context, progress
 from projects.gama.features import dataset_batches
+from projects.gama.sets import LABELLED, TestSet
 
 DIGITS = 3  # of a score; what ties then loses
 
 
 @dataclass(frozen=True)
 class Config:
-    """variant: of CompA's checkpoints. sets: classifications only."""
+    """variant: of CompA's checkpoints. sets: those of rows.yaml, of which labels are asked."""
 
     variant: str
-    sets: tuple[str, ...]
+    sets: dict[str, TestSet]
     seeds: tuple[int, ...] = (0,)
     prompt: str = "This is a sound of {}"
     batch_size: int = 64
@@ -43,8 +44,8 @@ def contrast(config: Config, *, context: Context) -> None:
     datasets = context.root / "shared_data" / "datasets" / context.profile
     heard: dict[str, tuple[list[str], np.ndarray]] = {}  # data set -> ids and embeddings (S, N, D)
     gold = context.path("predictions", "gold")
-    for name in config.sets:
-        if not (gold / f"{name}.jsonl").is_file():
+    for name, one in config.sets.items():
+        if one.task not in LABELLED or not (gold / f"{name}.jsonl").is_file():
             continue  # a set that this profile has not got
         asked = read_lines(gold / f"{name}.jsonl", writer="stage gold")
         dataset = asked[0]["audio"].partition(":")[0]

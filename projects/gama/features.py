@@ -1,5 +1,6 @@
 """Hear everything once with one encoder. Reads: the encoder, data/<profile>/scenes.jsonl, the bank and the
-data sets; writes: data/<profile>/features/<encoder>/<set>/, shared by every row (core.audio_lm.features).
+data sets; writes: data/<profile>/features/{train,test}/<encoder>/<set>/, shared by every model
+(core.audio_lm.features).
 
 A variant is an encoder. A set that was heard of the same audio, by the same encoder and code, is kept: a new
 set hears that set alone, and a new encoder leaves what the others heard.
@@ -21,6 +22,7 @@ import torch
 from core.audio.read import read_many
 from core.audio_lm.encoders import (
     RECORD,
+    Encoder,
     EncoderRecord,
     hear,
     open_encoder,
@@ -31,12 +33,14 @@ from core.audio_lm.encoders import (
 from core.audio_lm.features import heard_of, keep_only, write_set
 from core.data.parquet import read_dataset, read_info, why_absent
 from core.foundations.public import read_record as read_foundation
+from core.run.code import REPOSITORY, code_of
 from core.run.jsonl import split_lines
 from core.run.stage import Context, progress
 from core.scenes.bank import read_bank
 from core.scenes.compose import render_many
 from core.scenes.facts import facts
 from core.scenes.timeline import Scene, scene_from_json
+from projects.gama.sets import TestSet
 
 SCENES = "scenes"
 Batches: TypeAlias = Iterable[tuple[list[str], list[np.ndarray]]]
@@ -47,12 +51,12 @@ class Config:
     """kind: of core.audio_lm.encoders.OPENERS, options: of that opener. foundation, checkpoints: where its
     weights are, a foundation or the paper that trained them.
 
-    train_sets, test_sets: data sets. labels: of the bank's clips that scenes are made of; empty is all.
+    train_sets: data sets; sets: test sets. labels: of the bank's clips that scenes are made of; empty is all.
     """
 
     kind: str
     train_sets: tuple[str, ...]
-    test_sets: tuple[str, ...]
+    sets: dict[str, TestSet]
     foundation: str = ""
     checkpoints: str = ""
     options: dict[str, Any] = field(default_factory=dict)
@@ -73,20 +77,31 @@ class Source:
     truth: Mapping[str, list[str]]
 
 
-def features(config: Config, *, context: Context, code: str = "") -> None:
-    """Write the features of the training scenes, the training sets and the test sets.
-
-    code: what identifies the code of this stage; where it changes, everything is heard again.
-    """
+def features(config: Config, *, context: Context) -> None:
+    """Write the features of the training scenes, the training sets and the test sets."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = open_encoder(recipe(config, context=context), root=context.root, device=device)
     record = record_of(encoder, recipe(config, context=context))
-    out = context.path("data", "features", record.name)
+    wanted = dict(sources(config, encoder.sample_rate, context=context))
+    for part in ("train", "test"):
+        mine = {name: source for (of, name), source in wanted.items() if of == part}
+        hear_all(mine, encoder, record, context.path("data", "features", part, record.name), config, context)
+
+
+def hear_all(
+    wanted: Mapping[str, Source],
+    encoder: Encoder,
+    record: EncoderRecord,
+    out: Path,
+    config: Config,
+    context: Context,
+) -> None:
+    """Hear the sets that are not there yet; one that the same encoder and code heard is kept."""
     if (out / RECORD).is_file() and read_record(out) != record:
         (out / RECORD).unlink()  # until all sets are this encoder's, nobody may read them
-    wanted = dict(sources(config, encoder.sample_rate, context=context))
     for gone in keep_only(out, list(wanted)):
         print(f"{gone}: no longer asked for, removed")
+    code = code_of(context.module, root=REPOSITORY)
     for name, source in wanted.items():
         identity = _hash([source.content, asdict(record), config.batch_size, code])
         if heard_of(out / name) == identity:
@@ -110,8 +125,10 @@ def recipe(config: Config, *, context: Context) -> EncoderRecord:
     return EncoderRecord(name=str(context.variant), kind=config.kind, folder=folder, options=config.options)
 
 
-def sources(config: Config, sample_rate: int, *, context: Context) -> Iterable[tuple[str, Source]]:
-    """Every set by the name that an audio "<set>:<id>" has; nothing is heard yet."""
+def sources(
+    config: Config, sample_rate: int, *, context: Context
+) -> Iterable[tuple[tuple[str, str], Source]]:
+    """(train or test, name that an audio "<set>:<id>" has) of every set; nothing is heard yet."""
     scenes, bank = (
         context.path("data", "scenes.jsonl"),
         context.root / "shared_data" / "bank" / context.profile,
@@ -121,11 +138,12 @@ def sources(config: Config, sample_rate: int, *, context: Context) -> Iterable[t
         clips = json.loads((bank / "bank.json").read_text(encoding="utf-8"))["splits"]["train"]["sha256"]
         made = [hashlib.sha256(scenes.read_bytes()).hexdigest(), clips, config.labels]
     yield (
-        SCENES,
+        ("train", SCENES),
         Source(made, scene_batches(config, sample_rate, context=context), scene_truth(context)),
     )
     datasets = context.root / "shared_data" / "datasets" / context.profile
-    asked = [(name, "train") for name in config.train_sets] + [(name, "test") for name in config.test_sets]
+    tests = dict.fromkeys(one.dataset or name for name, one in config.sets.items())
+    asked = [(name, "train") for name in config.train_sets] + [(name, "test") for name in tests]
     for name, split in asked:
         folder = datasets / name
         if reason := why_absent(folder):
@@ -134,7 +152,7 @@ def sources(config: Config, sample_rate: int, *, context: Context) -> Iterable[t
         shards = {k: v for k, v in read_info(folder)["sha256"].items() if k.startswith(f"{split}-")}
         batches = dataset_batches(folder, split, sample_rate, config.batch_size)
         key = name if split == "test" else f"{name}_{split}"
-        yield key, Source(shards, batches, dataset_truth(folder, split))
+        yield (split, key), Source(shards, batches, dataset_truth(folder, split))
 
 
 def scene_truth(context: Context) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from core.data.parquet import read_dataset, read_info, why_absent
 from core.data.schema import recording_of
@@ -23,25 +23,10 @@ from core.scenes.draw import voice_attributes
 from core.scenes.phrasings import CLOSED, PROMPT_AUDIOCAPS, PROMPT_CAPTION, PROMPT_CLOTHO, PROMPT_DETAIL
 from core.scenes.questions import aliases
 from projects.gama.compose import PROMPT_INSTRUMENT, PROMPT_SOURCE
+from projects.gama.sets import LABELLED, TestSet
 
 Line = dict[str, Any]
-# accuracy, map, micro_f1: of labels; caption, dense_caption: of captions; answer: of a question's several
-# annotators; instruction: of pairs of instruction and output, some of which a timeline can check
-Task: TypeAlias = Literal["accuracy", "map", "micro_f1", "caption", "dense_caption", "answer", "instruction"]
-LABELLED: tuple[Task, ...] = ("accuracy", "map", "micro_f1")
 PROMPTS = {"instrument": PROMPT_INSTRUMENT, "source": PROMPT_SOURCE, "clotho": PROMPT_CLOTHO}
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """task: how it is asked and scored. dataset: that it asks about, if not that of its name; column: of the
-    label, if not `label` or `labels`."""
-
-    __test__ = False  # no test, although its name begins like one
-
-    task: Task
-    dataset: str = ""
-    column: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,11 +48,13 @@ def gold(config: Config, *, context: Context) -> None:
     """Write every set's questions."""
     out = context.path("predictions", "gold")
     shared = context.root / "shared_data"
+    heard: dict[str, Any] = {}
     for name, asked in config.sets.items():
         folder = shared / "datasets" / context.profile / (asked.dataset or name)
         if reason := why_absent(folder):
             print(f"{name}: {reason}")
             continue
+        heard[folder.name] = read_info(folder)["sha256"]
         lines = list(questions(folder, asked, config))
         if not lines:
             raise ValueError(f"{folder} gives no question; make the data set again, with rows")
@@ -75,6 +62,7 @@ def gold(config: Config, *, context: Context) -> None:
         if asked.task in LABELLED:
             write_json(out / f"{name}.classes.json", classes(folder, asked))
         print(f"{name}: {len(lines)} questions")
+    write_json(out / "source.json", heard)  # so that what is heard follows what is asked
     if config.book:
         bank = read_bank(shared / "bank" / context.profile, splits=["train"])
         book = phrase_book(bank)
@@ -106,7 +94,7 @@ def questions(folder: Path, asked: TestSet, config: Config) -> Iterator[Line]:
         except KeyError as error:
             raise ValueError(
                 f"{folder} has no column {error}, which the task {asked.task!r} asks about: give the set "
-                "another task in gold.sets"
+                "another task in rows.yaml"
             ) from None
 
 

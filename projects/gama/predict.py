@@ -31,6 +31,7 @@ from core.report.scoring import read_lines
 from core.run import hardware
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context
+from projects.gama.sets import Task, TestSet
 
 Condition: TypeAlias = Literal["own", "swapped", "random_tags"]
 BY_SEED = ".seeds"  # what is answered so far, while the stage runs
@@ -41,12 +42,14 @@ class Config:
     """conditions: "own" audio; "swapped", every question asked of another item's audio (a blind control);
     "random_tags", a soft prompt that tells random tags.
 
-    answer_tokens: the longest answer per set, `max_new_tokens` where none is given. hints: in place of those
+    sets: those of rows.yaml; tasks: those whose sets are asked, empty is all. answer_tokens: the longest
+    answer per task, `max_new_tokens` where none is given. hints: in place of those
     that the model was trained with. checkpoint: a trained model, empty is that of the variant's name.
     """
 
-    sets: tuple[str, ...]
-    answer_tokens: dict[str, int]
+    sets: dict[str, TestSet]
+    answer_tokens: dict[Task, int]
+    tasks: tuple[Task, ...] = ()
     conditions: tuple[Condition, ...] = ("own",)
     checkpoint: str = ""
     seeds: tuple[int, ...] = (0,)
@@ -85,7 +88,8 @@ def predict(config: Config, *, context: Context) -> None:
     hints = hints_of(config, read_artefact(base / f"seed{config.seeds[0]}"), context=context)
     gold = context.path("predictions", "gold")
     # a set that this profile has not got is not in `gold` either, which said why
-    sets = {name: q for name in config.sets if (q := read_questions(gold / f"{name}.jsonl"))}
+    wanted = [name for name, one in config.sets.items() if not config.tasks or one.task in config.tasks]
+    sets = {name: q for name in wanted if (q := read_questions(gold / f"{name}.jsonl"))}
     if not sets:
         raise FileNotFoundError(f"no questions in {gold}: run the stage `gold` of projects/gama")
     identity = run_identity(context, config=asdict(config))
@@ -108,7 +112,7 @@ def predict(config: Config, *, context: Context) -> None:
                         heard,
                         dict(zip([one.id for one in asked], audios)),
                         hints=random_tags if condition == "random_tags" else hints,
-                        longest=config.answer_tokens.get(name, config.max_new_tokens),
+                        longest=config.answer_tokens.get(config.sets[name].task, config.max_new_tokens),
                         sampling=config.sampling,
                         said=said,
                     ),
@@ -168,7 +172,7 @@ def open_heard(
     artefact: Artefact, sets: Mapping[str, Sequence[Asked]], hints: Hints | None, *, context: Context
 ) -> Heard:
     """The features that a model reads of the audios of all sets."""
-    features = context.path("data", "features")
+    features = context.path("data", "features", "test")
     names = sorted({one.audio.partition(":")[0] for asked in sets.values() for one in asked})
     store = open_store(features, names, [encoder.name for encoder in artefact.encoders])
     return Heard(store, read_truth(features, names) if hints and hints.source == "gold" else {})

@@ -61,7 +61,7 @@ class Config:
 
 def pretrain(config: Config, *, context: Context) -> None:
     """Both stages, one after the other."""
-    store = open_store(context.path("data", "features"), config.sets, ("ast",))
+    store = open_store(context.path("data", "features", "train"), config.sets, ("ast",))
     folder = context.path("data", "instructions")
     mix = read_mix(folder, {"captions": 1.0}, known=store.knows)
     tower = foundation_path(context.root, context.profile, "text_tower")

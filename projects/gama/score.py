@@ -21,6 +21,7 @@ from core.metrics.multilabel import micro_f1, micro_f1_left_out, one_hot_argmax
 from core.metrics.stated import correct
 from core.metrics.tuples import reference_tuples, scene_tuples, tuple_scores
 from core.report.cells import Cell, Items, write_cells
+from core.report.paper import Paper, models_of, read_paper
 from core.report.predictions import Prediction, by_seed, read_predictions
 from core.report.scoring import (
     PredictionError,
@@ -33,6 +34,7 @@ from core.report.scoring import (
     units_of,
 )
 from core.run.config import nearest
+from core.run.made_from import write_made_from
 from core.run.stage import Context
 
 TABLE_OF = {"instruction": "reasoning", "dense_caption": "reasoning"}  # else classification
@@ -45,20 +47,31 @@ InTable = tuple[str, Cell, Items]
 
 @dataclass(frozen=True)
 class Config:
-    """rows: table -> row of the table -> "<model>/<condition>". split: how several labels in one answer
-    count.
+    """split: how several labels in one answer count.
 
     encoder: the sentence encoder's folder from the repository's root (Sentence-BERT in the paper); empty
     takes the text tower.
     """
 
-    rows: dict[str, dict[str, str]]
     split: Split | None = None
     prefix: str = "sound of "
     encoder: str = ""
 
 
 def score(config: Config, *, context: Context) -> None:
+    """Write every table that paper.yaml shows."""
+    paper = read_paper(context.folder)
+    score_rows({table: rows_of(paper, table) for table in TABLES}, config, context=context)
+    write_made_from(context)
+
+
+def rows_of(paper: Paper, table: str) -> dict[str, str]:
+    """Row -> "<model>/<condition>"; on its own audio where paper.yaml says no condition."""
+    places = models_of(paper, table)
+    return {row: place if "/" in place else f"{place}/own" for row, place in places.items()}
+
+
+def score_rows(rows_by_table: Mapping[str, Mapping[str, str]], config: Config, *, context: Context) -> None:
     """Write every table's cells; a row that was not run leaves its cells out."""
     from core.foundations.public import foundation_path
     from core.foundations.text_tower import load_sentence_encoder
@@ -69,7 +82,7 @@ def score(config: Config, *, context: Context) -> None:
     book, names = (_optional(gold / file) for file in ("book.json", "aliases.json"))
     scorer = Scorer(gold=gold, book=book, names=names, encode=encode, config=config)
     results: dict[str, list[InTable]] = {table: [] for table in TABLES}
-    for table, rows in config.rows.items():
+    for table, rows in rows_by_table.items():
         for row, folder in rows.items():
             for path in sorted(context.path("predictions", folder).glob("*.jsonl")):
                 truth = read_lines(gold / path.name, writer="stage gold")
@@ -78,7 +91,7 @@ def score(config: Config, *, context: Context) -> None:
                 said = read_predictions(path, ids=ids_of(truth), writer="stage predict")
                 scored = Scored(row, path.stem, truth, said, context.profile)
                 results[table] += [(table, *made) for made in score_set(scored, scorer)]
-    results["reasoning"] += judged_cells(context, config)
+    results["reasoning"] += judged_cells(rows_by_table.get("reasoning", {}), context)
     for table, made in results.items():
         if made:
             cells, items = [cell for _, cell, _ in made], [item for *_, item in made]
@@ -256,12 +269,12 @@ SCORERS: Mapping[str, Callable[[Scored, Scorer], Iterator[Result]]] = {
 }
 
 
-def judged_cells(context: Context, config: Config) -> Iterator[InTable]:
+def judged_cells(rows: Mapping[str, str], context: Context) -> Iterator[InTable]:
     """The judge's means, 1 to 5, where there was one; what has no verdict is left out and counted.
 
     Raises PredictionError for a verdict on a question that the gold file lacks.
     """
-    for row, folder in config.rows.get("reasoning", {}).items():
+    for row, folder in rows.items():
         path = context.path("predictions", "judged", f"{folder}.jsonl")
         if not path.is_file():
             continue

@@ -40,7 +40,7 @@ def train(config: Config, *, context: Context) -> None:
         sets=config.sets,
         seeds=config.seeds,
         hints=None,
-        features=context.path("data", "features"),
+        features=context.path("data", "features", "train"),
         instructions=context.path("data", "instructions"),
         parent=None,
         starts={"qformer": context.path("checkpoints", "pretrain", "generative.safetensors")},

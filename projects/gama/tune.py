@@ -37,7 +37,7 @@ def tune(config: Config, *, context: Context) -> None:
         sets=config.sets,
         seeds=config.seeds,
         hints=config.hints,
-        features=context.path("data", "features"),
+        features=context.path("data", "features", "train"),
         instructions=context.path("data", "instructions"),
         parent=context.path("checkpoints", config.parent),
         starts={},

@@ -15,7 +15,8 @@ from core.run.stage import Context
 from core.scenes.bank import Bank, write_bank
 from core.scenes.phrasings import CLOSED, PROMPT_AUDIOCAPS, PROMPT_CAPTION, PROMPT_CLOTHO, PROMPT_DETAIL
 from projects.gama.compose import PROMPT_INSTRUMENT, PROMPT_SOURCE
-from projects.gama.gold import Config, TestSet, gold
+from projects.gama.gold import Config, gold
+from projects.gama.sets import TestSet
 
 EVENTS = [{"label": "dog_bark", "onset": 0.12345, "offset": 1.5}]
 ASKED = [

@@ -15,8 +15,8 @@ from core.report.cells import read_cells, read_items
 from core.report.predictions import Prediction, prediction_of
 from core.report.scoring import PredictionError, read_lines
 from core.run.stage import Context
-from projects.gama.gold import Task
 from projects.gama.score import SCORERS, Config, Scored, Scorer, score, score_set, table_of
+from projects.gama.sets import Task
 
 BOOK = {"dog_bark": ["a dog barking"], "rain": ["rain falling"], "siren": ["a siren wailing"]}
 NAMES = {"dog_bark": ["dog"], "rain": ["rain"], "farm": ["farm", "on a farm"], "street": ["street"]}
