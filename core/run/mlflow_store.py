@@ -42,7 +42,7 @@ class Store:
         self.say: Callable[[str, str], None] = lambda _kind, text: print(text, file=sys.stderr)
         self._staging = self._root / "mlflow-pending"
         self._client: Any = None
-        self._tried = threading.Event()  # to open the database, with or without success
+        self._tried = threading.Event()  # to deliver the first operation, with or without success
         self._runs: dict[str, tuple[str, str]] = {}  # our id -> MLflow's run and experiment ids
 
     def stage(self) -> Path:
@@ -58,7 +58,9 @@ class Store:
         """
         try:
             self._deliver(operation)
+            self._tried.set()
         except Exception as error:
+            self._tried.set()
             said = redact(str(error), *secrets_of(self.uri))
             if not _is_refusal(error, operation):
                 if said == str(error):
@@ -147,12 +149,6 @@ class Store:
             self._tried.wait(OPEN_TIMEOUT)
 
     def _connect(self) -> Any:
-        try:
-            return self._opened()
-        finally:
-            self._tried.set()
-
-    def _opened(self) -> Any:
         if self._client is None:
             for name, value in {
                 "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default, 7, is minutes of waiting

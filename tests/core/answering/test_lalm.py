@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 import types
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from core.answering.outputs import Cut
 from core.answering.packing import Load, pack, padded_seconds
 from core.answering.question import Question
 from core.audio.read import AudioErrors, read_audio, write_flac, write_wav
+from core.train.finite import NotFiniteError
 from tests.core.answering import tiny_lalm
 
 RATE = 16000
@@ -503,3 +505,26 @@ def test_answer_is_an_answering_function(folders: Callable[[str], Path]) -> None
 
     answer: Answer = open_lalm(folders("qwen2_audio"), max_new_tokens=1).answer
     assert isinstance(answer.__self__, Lalm)  # type: ignore[attr-defined]
+
+
+def test_nan_is_an_error_that_names_the_items_and_never_an_answer(folders: Callable[[str], Path]) -> None:
+    model = open_lalm(folders("qwen2_audio"), device="cpu", max_new_tokens=3)
+    with torch.no_grad():
+        model._model.get_output_embeddings().weight.fill_(float("nan"))
+    audios = (write_wav(sound(1.0), RATE),)
+    asked = [Asked(id=id, prompt="What?", question="What?", choices=(), audios=audios) for id in ("a", "b")]
+    with pytest.raises(NotFiniteError, match="not finite"):
+        model.answer(asked)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"<html>Sign in", "a web page")],
+)
+def test_what_lies_in_place_of_weights_is_told(
+    folders: Callable[[str], Path], tmp_path: Path, content: bytes, message: str
+) -> None:
+    shutil.copytree(folders("qwen2_audio"), tmp_path, dirs_exist_ok=True)
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(LalmError, match=message):
+        open_lalm(tmp_path, device="cpu")

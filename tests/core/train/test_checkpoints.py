@@ -77,9 +77,7 @@ def test_absent_and_damaged_files(tmp_path: Path) -> None:
         load_model(Tied(0), path)
     save_model(Tied(0), path)
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(
-        WeightsMismatch, match=r"cannot be read as safetensors: it has .*make or fetch it again"
-    ):
+    with pytest.raises(WeightsMismatch, match=r"as safetensors: it has .*make or fetch it again"):
         load_model(Tied(0), path)
 
 
