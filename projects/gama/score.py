@@ -33,7 +33,7 @@ from core.report.scoring import (
     statistic_cell,
     units_of,
 )
-from core.run.config import nearest
+from core.run.strict_yaml import nearest
 from core.run.made_from import write_made_from
 from core.run.stage import Context
 
