@@ -34,6 +34,18 @@ class _Layer:
     values: dict[str, Any]
 
 
+def default_profile(root: Path) -> str:
+    """Return the `profile` of params.yaml. Raises ConfigError."""
+    path = root / "params.yaml"
+    try:
+        content = read(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: not readable: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("profile"), str):
+        raise ConfigError(f"{path}: expected a line such as 'profile: mini'")
+    return str(content["profile"])
+
+
 def load(
     schema: type[T],
     *,
