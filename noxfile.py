@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def contracts(session: nox.Session) -> None:
-    """Import rules, the shape of every paper, code deps of DVC stages, and a new paper from the template."""
+    """Import rules, the shape of every paper, what makes a stage stale, and a new paper from the template."""
     run(session, "pytest", "tests/contracts", *session.posargs)
 
 
@@ -59,15 +58,20 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def fresh(session: nox.Session) -> None:
-    """The committed results are those of the committed code, data and parameters: nothing is left to run."""
-    command = [python(session), "-m", "dvc", "repro", "--all-pipelines", "--allow-missing", "--dry"]
-    done = subprocess.run(command, cwd=ROOT, env=environment(session), capture_output=True, text=True)
-    if done.returncode != 0:
-        session.error(f"dvc cannot read the pipelines:\n{done.stdout}{done.stderr}")
-    stale = [line for line in done.stdout.splitlines() if "Running stage" in line]
-    if stale:  # dvc itself exits with 0
-        session.error("stale, run `dvc repro --all-pipelines` and commit:\n" + "\n".join(stale))
-    session.log("every stage is up to date")
+    """The committed results are those of the committed code, data and configuration, or their pages say so."""
+    run(session, "core.report.fresh")
+
+
+@nox.session(venv_backend="none")
+def faults(session: nox.Session) -> None:
+    """Injects every fault of tests/faults/table.py; prints how many promises were held."""
+    run(session, "pytest", "tests/faults", "-s", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def audit(session: nox.Session) -> None:
+    """Simulations and populations that take minutes: coverage of intervals, thousands of drafts."""
+    run(session, "pytest", "tests", "-m", "audit", *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import sys
 from collections import Counter
@@ -29,6 +30,7 @@ from core.run.files import write_json
 from core.run.pipeline import Stage, paper_folder, read_pipeline
 from core.run.rows import check_rows
 from core.run.source import CodeError, read_source, remember
+from core.run.strict_yaml import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]  # whose code runs; data may lie under another root
 PACKAGES = ("core", "projects", "shared_data")
@@ -186,6 +188,24 @@ def write(folder: Path, *, root: Path, profile: str) -> dict[str, list[str]]:
     return changed
 
 
+def check_settings(folder: Path, *, root: Path, profile: str) -> None:
+    """Fill every stage's Config for every variant, before anything runs. Raises ConfigError with all
+    mistakes."""
+    problems: dict[str, None] = {}
+    own = ".".join(folder.relative_to(root).parts)
+    for stage in read_pipeline(folder / "dvc.yaml", root=root, profile=profile):
+        if stage.module.startswith(f"{own}."):
+            schema = importlib.import_module(stage.module).Config
+            try:
+                configuration.load(
+                    schema, folder=folder, profile=profile, stage=stage.stage, variant=stage.variant
+                )
+            except ConfigError as error:
+                problems |= dict.fromkeys(str(error).split("\n"))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs between two code files, a line each: a module, a version, a key of the configuration."""
     lines = []
@@ -254,6 +274,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         profile = given.profile or configuration.default_profile(root)
         check_rows(folder)
+        check_settings(folder, root=root, profile=profile)
         changed = write(folder, root=root, profile=profile)
     except ValueError as error:  # of configuration, pipeline, code
         print(f"{given.paper}: {error}", file=sys.stderr)
