@@ -126,7 +126,9 @@ def _layers(path: Path, stage: str, variant: str | None) -> list[_Layer]:
         return [_part(section, name) for name in ("common", variant) for section in sections]
     everywhere = [name for section in rows.values() for name in section]
     for section in sections:
-        for name in _part(section, "variants").values:
+        special = _part(section, "variants")
+        for name in special.values:
+            _part(special, name)
             if name not in everywhere:
                 at = f"{section.file}: {stage}.variants.{name}"
                 raise ConfigError(f"{at}: no such variant in rows.yaml{nearest(name, known)}")

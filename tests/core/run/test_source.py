@@ -1,4 +1,4 @@
-"""What two texts of a module have in common: comments, docstrings, blank lines mean nothing, the rest does."""
+"""What two texts of a module have in common: comments, docstrings and blank lines mean nothing."""
 
 from __future__ import annotations
 
