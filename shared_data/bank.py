@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from core.data.cards import CARDS
-from core.run.stage import Context, progress
+from core.run.progress import progress
+from core.run.stage import Context
 from core.scenes.bank import Bank, BankError, write_bank
 from shared_data.world.music import melodies as music
 from shared_data.world.sounds import procedural, recorded, segments, voices

@@ -38,7 +38,8 @@ from core.data.imports import (
 from core.data.parquet import write_absent, write_dataset
 from core.data.problems import DatasetError
 from core.data.schema import SCHEMAS
-from core.run.stage import Context, progress
+from core.run.progress import progress
+from core.run.stage import Context
 from core.scenes import captions, comparisons
 from core.scenes.bank import Bank, read_bank
 from core.scenes.places import GENRES

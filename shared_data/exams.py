@@ -19,7 +19,8 @@ from core.data.parquet import write_absent, write_dataset
 from core.data.problems import DatasetError
 from core.data.schema import EXAMS
 from core.run.jsonl import write_lines
-from core.run.stage import Context, progress
+from core.run.progress import progress
+from core.run.stage import Context
 from core.scenes.bank import read_bank
 from shared_data.world.exams import exam, pro
 from shared_data.world.exams.item import World

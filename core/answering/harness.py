@@ -29,7 +29,7 @@ from core.answering.records import (
 )
 from core.answering.sharing import Processes, ending_together, from_first, launched, remove_marks
 from core.language.client import EndpointError, in_parallel
-from core.run.stage import progress
+from core.run.progress import progress
 
 log = logging.getLogger(__name__)
 

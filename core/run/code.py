@@ -7,22 +7,19 @@ Every dvc.yaml has a stage `code` that runs the first form; each other stage dep
 holds the hash of every module that the stage imports, directly or not, with comments, docstrings and blank
 lines left out; the versions of the libraries among its imports; and the stage's resolved configuration.
 So a comment makes nothing stale, and a constant, a schedule or a new torch exactly what uses it. The modules
-in NEUTRAL only watch a stage and are left out.
+in NEUTRAL only watch a stage and are left out. So is the version of Python: results are to be the same on
+every Python that the project supports, and a hash says the same of a module on each of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import contextlib
 import hashlib
-import io
+import importlib
 import json
 import sys
-import tokenize
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +29,8 @@ from core.run import config as configuration
 from core.run.files import write_json
 from core.run.pipeline import Stage, paper_folder, read_pipeline
 from core.run.rows import check_rows
+from core.run.source import CodeError, read_source, remember
+from core.run.strict_yaml import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]  # whose code runs; data may lie under another root
 PACKAGES = ("core", "projects", "shared_data")
@@ -47,7 +46,6 @@ NEUTRAL = frozenset(
         "place",
         "progress",
         "provenance",
-        "secrets",
         "tracking",
         "tracking_names",
     )
@@ -84,13 +82,6 @@ _BROUGHT = {
 }
 
 
-_MEMORY = REPOSITORY / ".dvc" / "tmp" / "code.json"
-
-
-class CodeError(ValueError):
-    """A stage whose code cannot be followed; the message names the module."""
-
-
 def made_of(stage: Stage, *, root: Path, profile: str) -> dict[str, Any]:
     """What a stage is made of, as its code file says it: {"code", "libraries", "config"}.
 
@@ -110,8 +101,8 @@ def code_of(module: str, *, root: Path) -> tuple[dict[str, str], dict[str, str]]
     for name in closure(module, root=root):
         path = _file(name, root)
         assert path is not None
-        code[path.relative_to(root).as_posix()] = by_meaning(path)
-        for library in _of(path).imports:
+        code[path.relative_to(root).as_posix()] = read_source(path).hash
+        for library in read_source(path).imports:
             top = library.split(".")[0]
             libraries |= {top, *_BROUGHT.get(top, ())} & LIBRARIES.keys()
     return dict(sorted(code.items())), {
@@ -134,96 +125,8 @@ def closure(module: str, *, root: Path) -> tuple[str, ...]:
         if name in found or name in NEUTRAL or path is None:
             continue
         found.add(name)
-        todo += [other for other in _of(path).imports if other.split(".")[0] in PACKAGES]
+        todo += [other for other in read_source(path).imports if other.split(".")[0] in PACKAGES]
     return tuple(sorted(found))
-
-
-def by_meaning(path: Path) -> str:
-    """A short hash of a module without its comments, docstrings and blank lines."""
-    return _of(path).hash
-
-
-def meaning(source: str) -> str:
-    """The source with comments and docstrings blanked, and without blank lines and space at line ends."""
-    lines = source.splitlines()
-    for node in ast.walk(ast.parse(source)):
-        body = getattr(node, "body", None)
-        if (
-            not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            or not body
-        ):
-            continue
-        first = body[0]
-        if (
-            isinstance(first, ast.Expr)
-            and isinstance(first.value, ast.Constant)
-            and isinstance(first.value.value, str)
-        ):
-            # Offsets of ast are in bytes, and what stands before a docstring is white space or ASCII.
-            start, end = first.lineno - 1, (first.end_lineno or first.lineno) - 1
-            tail = lines[end].encode()[first.end_col_offset :].decode()
-            lines[start] = lines[start].encode()[: first.col_offset].decode() + (tail if start == end else "")
-            for number in range(start + 1, end + 1):
-                lines[number] = tail if number == end else ""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    return "\n".join(line.rstrip() for line in lines if line.strip())
-
-
-@dataclass(frozen=True)
-class _Module:
-    """What is read of a file: its hash by meaning, and the dotted names that it imports while it runs."""
-
-    hash: str
-    imports: tuple[str, ...]
-
-
-@cache
-def _module(path: Path, changed: int) -> _Module:
-    known = _remembered().get(str(path))
-    if known is not None and known[0] == changed:
-        return _Module(known[1], tuple(known[2]))
-    source = path.read_text(encoding="utf-8")
-    read = _Module(
-        hashlib.sha256(meaning(source).encode()).hexdigest()[:16], tuple(dict.fromkeys(_imports(source)))
-    )
-    _remembered()[str(path)] = [changed, read.hash, list(read.imports)]
-    return read
-
-
-@cache
-def _remembered() -> dict[str, list[Any]]:
-    """Path -> time of change, hash, imports, of earlier processes: to tokenize the repository takes
-    seconds."""
-    return _read(_MEMORY)
-
-
-def _remember() -> None:
-    if _MEMORY.parent.is_dir():
-        with contextlib.suppress(OSError):  # a memory that cannot be kept costs time only
-            write_json(_MEMORY, _remembered())
-
-
-def _imports(source: str) -> Iterator[str]:
-    """Dotted names that a source imports, `from a import b` as a and a.b; not those for type checkers."""
-    todo: list[ast.AST] = [ast.parse(source)]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            todo += node.orelse
-            continue
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{name.name}" for name in node.names)
-        todo += ast.iter_child_nodes(node)
-
-
-def _of(path: Path) -> _Module:
-    return _module(path, path.stat().st_mtime_ns)
 
 
 def _file(module: str, root: Path) -> Path | None:
@@ -278,11 +181,29 @@ def write(folder: Path, *, root: Path, profile: str) -> dict[str, list[str]]:
         if before != json.loads(json.dumps(now, default=str)):
             changed[key] = differences(before, now) if before else ["new"]
             write_json(path, now)
-    _remember()
+    remember()
     for path in out.glob("*.json"):
         if path.stem not in wanted:
             path.unlink()
     return changed
+
+
+def check_settings(folder: Path, *, root: Path, profile: str) -> None:
+    """Fill every stage's Config for every variant, before anything runs. Raises ConfigError with all
+    mistakes."""
+    problems: dict[str, None] = {}
+    own = ".".join(folder.relative_to(root).parts)
+    for stage in read_pipeline(folder / "dvc.yaml", root=root, profile=profile):
+        if stage.module.startswith(f"{own}."):
+            schema = importlib.import_module(stage.module).Config
+            try:
+                configuration.load(
+                    schema, folder=folder, profile=profile, stage=stage.stage, variant=stage.variant
+                )
+            except ConfigError as error:
+                problems |= dict.fromkeys(str(error).split("\n"))
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -320,7 +241,7 @@ def rooms(root: Path) -> Counter[tuple[str, str]]:
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
             module = ".".join(path.relative_to(root).with_suffix("").parts)
-            for other in {o for o in _of(path).imports if _file(o, root) is not None}:
+            for other in {o for o in read_source(path).imports if _file(o, root) is not None}:
                 if other.split(".")[0] in PACKAGES and room(module) != room(other):
                     found[room(module), room(other)] += 1
     return found
@@ -349,12 +270,11 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if not given.paper:
         parser.error("name a paper, or ask for --graph")
-    from core.run.stage import default_profile
-
     folder = paper_folder(root, given.paper)
     try:
-        profile = given.profile or default_profile(root)
+        profile = given.profile or configuration.default_profile(root)
         check_rows(folder)
+        check_settings(folder, root=root, profile=profile)
         changed = write(folder, root=root, profile=profile)
     except ValueError as error:  # of configuration, pipeline, code
         print(f"{given.paper}: {error}", file=sys.stderr)

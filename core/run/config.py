@@ -34,6 +34,18 @@ class _Layer:
     values: dict[str, Any]
 
 
+def default_profile(root: Path) -> str:
+    """Return the `profile` of params.yaml. Raises ConfigError."""
+    path = root / "params.yaml"
+    try:
+        content = read(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: not readable: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("profile"), str):
+        raise ConfigError(f"{path}: expected a line such as 'profile: mini'")
+    return str(content["profile"])
+
+
 def load(
     schema: type[T],
     *,
@@ -114,7 +126,9 @@ def _layers(path: Path, stage: str, variant: str | None) -> list[_Layer]:
         return [_part(section, name) for name in ("common", variant) for section in sections]
     everywhere = [name for section in rows.values() for name in section]
     for section in sections:
-        for name in _part(section, "variants").values:
+        special = _part(section, "variants")
+        for name in special.values:
+            _part(special, name)
             if name not in everywhere:
                 at = f"{section.file}: {stage}.variants.{name}"
                 raise ConfigError(f"{at}: no such variant in rows.yaml{nearest(name, known)}")

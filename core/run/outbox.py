@@ -70,6 +70,11 @@ class Outbox:
         """Deliver nothing from now on: all goes to the file, which another process delivers."""
         self._quiet_until = math.inf
 
+    @property
+    def holds(self) -> bool:
+        """Whether another process delivers."""
+        return self._quiet_until == math.inf
+
     def failed(self, error: BaseException) -> None:
         """Say (once) that the receiver fails, and pause deliveries for a while."""
         self._quiet_until = time.monotonic() + RETRY_AFTER

@@ -146,19 +146,41 @@ def _siblings(rows: Rows, section: str, stages: list[str]) -> dict[str, tuple[st
 
 
 def _entry_problems(rows: Rows, section: str, name: str, stages: list[str]) -> Iterator[str]:
-    """What is wrong with `like` and `parent` of one variant, its ancestors included."""
-    key = f"{section}.{name}"
+    """What is wrong with `like`, `parent` and `reads` of one variant, its ancestors included."""
+    key, entry = f"{section}.{name}", rows[section][name]
     try:
         entry_of(rows, _stage_of(section, stages) or section, name, stages=stages)
     except ConfigError as error:
         yield str(error)
-    entries = {n: entry for s, some in rows.items() if s != SETS for n, entry in some.items()}
-    of = rows[section][name].get("parent")
-    known = [*entries, *stages]
+    reads = entry.get("reads", [])
+    if not isinstance(reads, str | list) or not all(isinstance(each, str) for each in reads):
+        yield f"{key}.reads: expected text or a list of text, got {show(reads)}"
+    of = entry.get("parent")
+    known = list(dict.fromkeys(each for one, some in rows.items() if one != SETS for each in some)) + stages
     if of is not None and of not in known:
         yield f"{key}.parent: no variant {show(of)}{nearest(str(of), known)}"
+    path = [(section, name)]
+    while (above := _parent(rows, *path[-1], stages)) is not None and above not in path:
+        path.append(above)
+    if above == path[0]:
+        yield f"{key}.parent: a circle, {' <- '.join('.'.join(each) for each in [*path, above])}"
+
+
+def _parent(rows: Rows, section: str, name: str, stages: list[str]) -> tuple[str, str] | None:
+    """(section, name) of a variant's parent: of the same stage, else the nearest above, else below."""
+    siblings = _siblings(rows, section, stages)
     chain = [name]
-    while (above := entries.get(chain[-1], {}).get("parent")) in entries and above not in chain:
-        chain.append(str(above))
-    if above == name:
-        yield f"{key}.parent: a circle, {' <- '.join([*chain, name])}"
+    while (of := siblings[chain[-1]][1].get("parent")) is None:  # else that of the entry that it is like
+        other = siblings[chain[-1]][1].get("like")
+        if other not in list(siblings) or other in chain:
+            return None
+        chain.append(str(other))
+    if not isinstance(of, str):
+        return None
+    sections = [one for one in rows if one != SETS]
+    here = sections.index(section)
+    own = dict.fromkeys(one for one, _ in siblings.values())
+    for one in [section, *own, *reversed(sections[:here]), *sections[here + 1 :]]:
+        if of in rows[one] and (one, of) != (section, name):
+            return one, of
+    return (section, name) if of == name else None

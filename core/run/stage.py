@@ -1,4 +1,4 @@
-"""What turns a function into a stage: configuration, seeds, progress, tracking, clean stops.
+"""What turns a function into a stage: configuration, seeds, tracking, clean stops.
 
     if __name__ == "__main__":
         from core.run.stage import run
@@ -16,22 +16,18 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 from core.run import config as configuration
-from core.run import hardware, place, provenance, strict_yaml, tracking
+from core.run import hardware, place, provenance, tracking
 from core.run.pipeline import paper_folder
 
-T = TypeVar("T")
-C = TypeVar("C")
-
 OURS = ("core", "projects", "shared_data", "__main__")  # exceptions defined there speak to the user
-PLAIN_PROGRESS_EVERY = 15.0  # seconds between progress lines when stderr is no terminal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +109,7 @@ def _run(
     variant: str | None,
     profile: str | None,
 ) -> None:
-    profile = profile or default_profile(root)
+    profile = profile or configuration.default_profile(root)
     folder = paper_folder(root, paper)
     config = configuration.load(schema, folder=folder, profile=profile, stage=stage, variant=variant)
     seed = int(getattr(config, "seed", 0))
@@ -211,66 +207,6 @@ def _silence_libraries() -> None:
             warnings.filterwarnings("ignore", category=category, module=rf"{library}\.")
     # so it is meant: what precedes the answer is audio and a prompt, given as embeddings
     warnings.filterwarnings("ignore", message="Passing `repetition_penalty` with `inputs_embeds`")
-
-
-def default_profile(root: Path) -> str:
-    """Return the `profile` of params.yaml. Raises ConfigError."""
-    path = root / "params.yaml"
-    try:
-        content = strict_yaml.read(path)
-    except OSError as error:
-        raise configuration.ConfigError(f"{path}: not readable: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("profile"), str):
-        raise configuration.ConfigError(f"{path}: expected a line such as 'profile: mini'")
-    return str(content["profile"])
-
-
-def progress(
-    iterable: Iterable[T], *, total: int | None = None, desc: str = "", unit: str = "it"
-) -> Iterator[T]:
-    """Yield from `iterable`, showing throughput and the time left on stderr, in the main process only.
-
-    A bar on a terminal; elsewhere (DVC, CI, a log file) one plain line every PLAIN_PROGRESS_EVERY seconds.
-    """
-    if not hardware.is_main_process():
-        yield from iterable
-    elif sys.stderr.isatty():
-        from tqdm import tqdm
-
-        yield from tqdm(iterable, total=_length(iterable, total), desc=desc, unit=unit, dynamic_ncols=True)
-    else:
-        yield from _plain_progress(iterable, _length(iterable, total), desc, unit)
-
-
-def _plain_progress(iterable: Iterable[T], total: int | None, desc: str, unit: str) -> Iterator[T]:
-    began = said = time.monotonic()
-    done = 0
-    for item in iterable:
-        yield item
-        done += 1
-        now = time.monotonic()
-        if now - said >= PLAIN_PROGRESS_EVERY:
-            said = now
-            rate = done / (now - began)
-            left = f"/{total}, {_duration((total - done) / rate)} left" if total is not None else ""
-            _say(f"{desc}: {done}{left}, {rate:.3g} {unit}/s".lstrip(": "))
-    spent = time.monotonic() - began
-    if said != began:  # something was said, so say the end
-        _say(
-            f"{desc}: {done} {unit} in {_duration(spent)}, {done / max(spent, 1e-9):.3g} {unit}/s".lstrip(
-                ": "
-            )
-        )
-
-
-def _length(iterable: Iterable[Any], total: int | None) -> int | None:
-    return len(iterable) if total is None and isinstance(iterable, Sized) else total
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _module_and_root(stage_function: Callable[..., None]) -> tuple[str, Path]:

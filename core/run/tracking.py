@@ -153,7 +153,8 @@ class Tracker:
             if thread is not None:
                 thread.join(timeout)
         self._put("end", status=status, time=int(time.time() * 1000))
-        if timeout >= CLOSE_TIMEOUT and self._store is not None:  # else there is no time: a signal came
+        # Where a signal came there is no time; where another process delivers there is nothing to wait for.
+        if timeout >= CLOSE_TIMEOUT and self._store is not None and not self._outbox.holds:
             self._store.wait_until_tried()
         self._outbox.close(timeout=timeout)
 

@@ -37,7 +37,8 @@ from core.report.predictions import short
 from core.run.arrays import open_array
 from core.run.files import write_json, write_text_atomic
 from core.run.jsonl import write_lines
-from core.run.stage import Context, progress
+from core.run.progress import progress
+from core.run.stage import Context
 from core.scenes.captions import shuffle_words
 from core.train.checkpoints import load_model
 from core.train.finite import check_finite

@@ -22,7 +22,8 @@ from core.data.parquet import read_dataset
 from core.encoders.clap_folder import FrontEnd, ModelError, make_front_end, train_tokenizer
 from core.run.arrays import array_writer
 from core.run.files import write_json, write_text_atomic
-from core.run.stage import Context, progress
+from core.run.progress import progress
+from core.run.stage import Context
 from core.scenes.bank import Bank, read_bank
 from core.scenes.captions import CARRIERS, NOISY, PAPER, QUIET, TRAIN, draw_wording, phrase_book, write
 from core.scenes.draw import SceneSource, voice_attributes

@@ -16,7 +16,8 @@ import numpy as np
 from core.data.instructions import Instruction, write_instructions
 from core.data.parquet import read_dataset, why_absent
 from core.run.files import write_text_atomic
-from core.run.stage import Context, progress
+from core.run.progress import progress
+from core.run.stage import Context
 from core.scenes.bank import Bank, read_bank
 from core.scenes.captions import phrase_book
 from core.scenes.draw import SceneSource, voice_attributes

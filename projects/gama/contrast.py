@@ -17,7 +17,8 @@ import torch
 from core.encoders.trained_clap import open_clap
 from core.report.predictions import Prediction, short, write_predictions
 from core.report.scoring import read_lines
-from core.run.stage import Context, progress
+from core.run.progress import progress
+from core.run.stage import Context
 from projects.gama.features import dataset_batches
 from projects.gama.sets import LABELLED, TestSet
 

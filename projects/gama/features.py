@@ -35,7 +35,8 @@ from core.data.parquet import read_dataset, read_info, why_absent
 from core.foundations.public import read_record as read_foundation
 from core.run.code import REPOSITORY, code_of
 from core.run.jsonl import split_lines
-from core.run.stage import Context, progress
+from core.run.progress import progress
+from core.run.stage import Context
 from core.scenes.bank import read_bank
 from core.scenes.compose import render_many
 from core.scenes.facts import facts

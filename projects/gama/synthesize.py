@@ -37,7 +37,8 @@ from core.language.prompts import Prompt, read_prompt
 from core.language.structured import complete_json
 from core.language.thoughts import after_thoughts
 from core.run.files import write_json, write_text_atomic
-from core.run.stage import Context, progress
+from core.run.progress import progress
+from core.run.stage import Context
 from projects.gama.experts import Item, SynthesisError, read_exemplars, read_items, read_rejected
 from projects.gama.pair_checks import Vocabulary, fault_of, pairs_schema
 

@@ -39,7 +39,8 @@ from core.language.prompts import read_prompt
 from core.language.thoughts import after_thoughts
 from core.report.predictions import Prediction, write_predictions
 from core.run.files import write_text_atomic
-from core.run.stage import Context, progress
+from core.run.progress import progress
+from core.run.stage import Context
 from core.scenes.bank import read_names
 from projects.mmau import talk
 from projects.mmau.gold import dataset_folder, gama_row, read_texts

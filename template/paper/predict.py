@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 
 from core.run.jsonl import write_lines
-from core.run.stage import Context, progress
+from core.run.progress import progress
+from core.run.stage import Context
 
 DATA_SEED = 1  # the items are the same whatever the seed of a run
 

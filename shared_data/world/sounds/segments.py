@@ -23,7 +23,7 @@ import numpy as np
 
 from core.audio.files import AudioError
 from core.audio.read import read_audio
-from core.run.stage import progress
+from core.run.progress import progress
 from core.scenes.bank import SPLITS, Bank, BankError, Clip, prepare_clip
 from core.scenes.captions import HELD_OUT, PAPER, TRAIN
 

@@ -402,7 +402,7 @@ def test_rows_that_are_right(paper: Path) -> None:
     check_rows(paper)
     # A row of another stage may have the name of the model that it shows, and a parent of a stage above.
     (paper / "predict.py").touch()
-    more = "{gama: {model: gama}, gama_it: {parent: gama_it}, swapped: {model: gama, parent: null}}"
+    more = "{gama: {}, gama_it: {parent: gama_it, reads: gama}, swapped: {like: gama_it, parent: null}}"
     (paper / "rows.yaml").write_text(f"{ROWS}predict: {more}\n")
     check_rows(paper)
     (paper / "rows.yaml").unlink()
@@ -417,7 +417,6 @@ def test_rows_that_are_right(paper: Path) -> None:
             "parent: gamma",
             "tune.gama_it.parent: no variant 'gamma' (str); did you mean 'gama'",
         ),
-        ("parent: gama", "model: gamma", "tune.gama_it.model: no variant 'gamma' (str); did you mean 'gama'"),
         ("parent: gama", "parent: [gama]", "tune.gama_it.parent: no variant ['gama'] (list)"),
         ("parent: gama", "parent: esc50", "tune.gama_it.parent: no variant 'esc50' (str)"),
         ("parent: gama", "parent: gama_it", "tune.gama_it.parent: a circle, tune.gama_it <- tune.gama_it"),
@@ -428,8 +427,13 @@ def test_rows_that_are_right(paper: Path) -> None:
         ("  esc50:", "  esc-50:", "sets.esc-50: cannot be a name"),
         (
             "reads: [features/none]",
-            "reads: x",
-            "train.text_only.reads: expected a list of text, got 'x' (str)",
+            "reads: [3]",
+            "train.text_only.reads: expected text or a list of text, got [3] (list)",
+        ),
+        (
+            "reads: [features/none]",
+            "reads: {}",
+            "train.text_only.reads: expected text or a list of text, got {} (dict)",
         ),
         ("train:", "train: 3\nscore:", "train: expected a mapping, got 3 (int)"),
     ],
@@ -449,8 +453,19 @@ def test_a_circle_of_parents_names_each_of_them_and_all_problems_are_listed(pape
         check_rows(paper)
     assert [line.split(": ", 1)[1] for line in str(caught.value).splitlines()] == [
         "train.gama.parent: a circle, train.gama <- tune.gama_it <- train.gama",
-        "train.plain.parent: no variant 'nothing' (str); known: gama, text_only, plain, gama_it",
+        "train.plain.parent: no variant 'nothing' (str); known: gama, text_only, plain, gama_it, score, train, tune",
         "tune.gama_it.parent: a circle, tune.gama_it <- train.gama <- tune.gama_it",
+    ]
+
+
+def test_a_parent_is_taken_over_by_like(paper: Path) -> None:
+    change(paper / "rows.yaml", "gama: {", "gama: {parent: like_it, ")
+    change(paper / "rows.yaml", "tune:", "tune_plain:\n  like_it: {like: gama_it}\ntune:")
+    with pytest.raises(ConfigError) as caught:
+        check_rows(paper)
+    assert [line.split(": ", 1)[1] for line in str(caught.value).splitlines()] == [
+        "train.gama.parent: a circle, train.gama <- tune_plain.like_it <- train.gama",
+        "tune_plain.like_it.parent: a circle, tune_plain.like_it <- train.gama <- tune_plain.like_it",
     ]
 
 

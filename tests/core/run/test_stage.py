@@ -21,7 +21,8 @@ WORK = '''
 import random, sys, time
 from dataclasses import dataclass
 from core.run.files import write_text_atomic
-from core.run.stage import Context, progress
+from core.run.progress import progress
+from core.run.stage import Context
 
 class WrongInput(ValueError):
     """An input of ours is wrong."""
