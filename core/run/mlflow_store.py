@@ -158,6 +158,7 @@ class Store:
                 "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default, 7, is minutes of waiting
                 "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{SERVER_TIMEOUT:.0f}",
                 "MLFLOW_DISABLE_TELEMETRY": "true",
+                "MLFLOW_LOGGING_LEVEL": "WARNING",  # not how it makes the tables of a new file
             }.items():
                 os.environ.setdefault(name, value)
             database = self._root / "mlflow.db"
