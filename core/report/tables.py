@@ -22,6 +22,9 @@ from core.report.typeset import markdown_table
 from core.run.code import REPOSITORY
 from core.run.files import write_text_atomic
 from core.run.made_from import older, profiles_of
+from core.run.pipeline import PipelineError
+from core.run.source import CodeError
+from core.run.strict_yaml import ConfigError
 
 
 def write_paper_tables(root: Path, key: str, *, note: str = "", out: Path | None = None) -> list[Path]:
@@ -176,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{key}: {len(files)} files of tables and claims in {options.out or f'paper_tables/{key}'}")
         if options.index:
             print(write_index(options.root))
-    except (PaperError, CellError, OSError) as error:
+    except (ConfigError, CellError, PipelineError, CodeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

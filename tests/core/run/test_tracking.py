@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from core.run import outbox, tracking
-from core.run.outbox import Outbox, merge_metrics
+from core.run.mlflow_store import Store
+from core.run.outbox import Operation, Outbox, merge_metrics
 from core.run.provenance import data_hash
 from core.run.tracking import open_run, resend
 from core.run.tracking_names import Names, fit_name
@@ -295,6 +296,28 @@ def test_no_password_is_said_or_logged(
     assert "127.0.0.1:9" in said
     assert "hunter" not in said
     assert "hunter" not in (tmp_path / "mlflow-pending.jsonl").read_text()
+
+
+@pytest.mark.parametrize("error", [ConnectionError, ValueError])
+def test_what_the_environment_holds_for_a_server_is_not_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: type[Exception],
+) -> None:
+    def refuse(self: Store, operation: Operation) -> None:
+        raise error("401: no user ann with the password hunter22 or the token t0ken-of-ann")
+
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter22")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken-of-ann")
+    monkeypatch.setattr(Store, "_deliver", refuse)
+    operation = {"op": "end", "run": "a", "status": "FINISHED", "time": 0}
+    (tmp_path / "mlflow-pending.jsonl").write_text(json.dumps(operation) + "\n")
+    assert resend(tmp_path, uri="http://127.0.0.1:9") == (0, 1)
+    said = capsys.readouterr().err
+    assert "401: no user ann" in said
+    assert "hunter" not in said
+    assert "t0ken" not in said
 
 
 @pytest.mark.usefixtures("on")
