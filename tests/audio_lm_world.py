@@ -87,7 +87,7 @@ def bridge() -> Bridge:
 
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Foundations, features of the sets `scenes` and `sounds`, and instructions about `scenes`."""
+    """Foundations, features of `scenes` and `sounds` (tested on `sounds`), and instructions on `scenes`."""
     root = tmp_path_factory.mktemp("gama")
     foundations = root / "shared_data" / "foundations" / "mini"
     texts = [alpaca(instruction) + output for _, instruction, output in QUESTIONS] * 3
@@ -104,9 +104,10 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
         record_trained(foundations / name, root=root, name=name, revision="test", licence="none")
     data = root / "projects" / "gama" / "data" / "mini"
     for encoder in ENCODERS:
-        write_record(data / "features" / encoder, MADE_UP[encoder])
-        for number, name in enumerate(("scenes", "sounds")):
-            with write_set(data / "features" / encoder / name) as writer:
+        for part in ("train", "test"):
+            write_record(data / "features" / part / encoder, MADE_UP[encoder])
+        for part, number, name in (("train", 0, "scenes"), ("train", 1, "sounds"), ("test", 1, "sounds")):
+            with write_set(data / "features" / part / encoder / name) as writer:
                 for first in range(0, AUDIOS, 2):
                     ids = [f"{name[:2]}{first}", f"{name[:2]}{first + 1}"]
                     writer.append(ids, made_up(first + 100 * number)[encoder])

@@ -33,9 +33,9 @@ from core.report.scoring import (
     statistic_cell,
     units_of,
 )
-from core.run.strict_yaml import nearest
 from core.run.made_from import write_made_from
 from core.run.stage import Context
+from core.run.strict_yaml import nearest
 
 TABLE_OF = {"instruction": "reasoning", "dense_caption": "reasoning"}  # else classification
 COLUMNS = {"dcase2017": "dcase", "tut2017": "tut", "medley_solos": "medley"}  # else a set's own name

@@ -1,36 +1,37 @@
-"""What README shows is what the committed tables and measurements hold: numbers enter it from files only."""
+"""What pages quote is what the committed tables and measurements hold: numbers enter them from files only."""
 
 from __future__ import annotations
 
-import csv
+import re
 from pathlib import Path
 
 import pytest
 
+from core.report.quote import pages, quoted
+
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = pages(ROOT)
 
 
-def quoted(marker: str) -> list[str]:
-    """The table lines of README between `<!-- marker -->` and `<!-- end -->`."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"<!-- {marker} -->" in text, f"README has no block {marker}"
-    block = text.split(f"<!-- {marker} -->", 1)[1].split("<!-- end -->", 1)[0]
-    return [line for line in block.splitlines() if line.startswith("|")]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_quoted_numbers_are_those_of_the_tables(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert quoted(text, root=ROOT) == text, "run `python -m core.report.quote`"
 
 
-@pytest.mark.parametrize("file", ["gama/claims.md", "compa/benchmark.md", "compa/claims.md"])
-def test_tables_are_those_of_paper_tables(file: str) -> None:
-    lines = (ROOT / "paper_tables" / file).read_text(encoding="utf-8").splitlines()
-    shown = quoted(file)
-    assert len(shown) > 4
-    assert [line for line in shown if line not in lines] == []
+def test_every_built_paper_quotes_its_tables() -> None:
+    built = {path.parent.name for path in (ROOT / "paper_tables").glob("*/claims.md")}
+    quoting = {page.parent.name for page in PAGES if page.parent.parent.name == "projects"}
+    assert built <= quoting
 
 
-def test_speed_is_that_of_the_last_measurement() -> None:
-    with open(ROOT / "tests" / "bench" / "results.csv", newline="", encoding="utf-8") as file:
-        measured = {row["benchmark"]: row for row in csv.DictReader(file)}
-    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in quoted("results.csv")[2:]]
-    assert shown
-    for name, ours, peer, ratio, target in shown:
-        row = measured[name]
-        assert [ours, peer, ratio, target] == [row["ours"], row["peer"], row["ratio"], row["target"]]
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("projects/*/README.md")]), ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
+    gone = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert gone == []
+
+
+def test_the_readme_is_one_screen() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 750

@@ -512,7 +512,9 @@ def test_nan_is_an_error_that_names_the_items_and_never_an_answer(folders: Calla
     with torch.no_grad():
         model._model.get_output_embeddings().weight.fill_(float("nan"))
     audios = (write_wav(sound(1.0), RATE),)
-    asked = [Question(id=id, prompt="What?", question="What?", choices=(), audios=audios) for id in ("a", "b")]
+    asked = [
+        Question(id=id, prompt="What?", question="What?", choices=(), audios=audios) for id in ("a", "b")
+    ]
     with pytest.raises(NotFiniteError, match="not finite"):
         model.answer(asked)
 

@@ -94,7 +94,7 @@ def root(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def store(root: Path) -> Store:
-    return open_store(root / "projects" / "gama" / "data" / "mini" / "features", ("scenes",), ENCODERS)
+    return open_store(root / "projects/gama/data/mini/features/train", ("scenes",), ENCODERS)
 
 
 @pytest.fixture(scope="module")

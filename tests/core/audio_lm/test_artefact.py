@@ -41,7 +41,7 @@ def saved(fresh: Path, bridge: Bridge, tmp_path_factory: pytest.TempPathFactory)
 
 def said(root: Path, audios: list[str], **how: object) -> list[str]:
     model = open_audio_lm(root / "row", root=root)
-    store = open_store(root / "projects" / "gama" / "data" / "mini" / "features", ("scenes",), ENCODERS)
+    store = open_store(root / "projects/gama/data/mini/features/train", ("scenes",), ENCODERS)
     return model.answer(
         ["Why does it bark?"] * len(audios),
         {encoder: store.read(encoder, audios) for encoder in ENCODERS},

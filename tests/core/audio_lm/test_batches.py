@@ -35,7 +35,7 @@ MIX = Mix(
 
 @pytest.fixture
 def store(fresh: Path) -> Store:
-    folder = fresh / "projects" / "gama" / "data" / "mini" / "features"
+    folder = fresh / "projects" / "gama" / "data" / "mini" / "features" / "train"
     return open_store(folder, ("scenes",), ("ast", "listener", "tags"))
 
 

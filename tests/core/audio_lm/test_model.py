@@ -37,7 +37,7 @@ PREFIX = {
 
 @pytest.fixture
 def store(fresh: Path) -> Store:
-    folder = fresh / "projects" / "gama" / "data" / "mini" / "features"
+    folder = fresh / "projects" / "gama" / "data" / "mini" / "features" / "train"
     return open_store(folder, ("scenes",), ("ast", "listener", "clap", "tags"))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.data.parquet import read_dataset
 from core.encoders.clap_folder import ModelError, Shape, make_model, read_shape, weights_of
 from core.report.cells import read_cells
 from core.run import tracking
@@ -26,11 +27,17 @@ from core.train.optimisation import TrainingOptions
 from projects.compa import init, predict, prepare, score, train
 from projects.compa.batches import SceneMix
 from projects.compa.objectives import compa_loss
+from projects.compa.sets import EvalSet
 from shared_data import bank as banks
 from shared_data import datasets
 
 LABELS = ("baby_cry", "baby_laugh", "woman_cry", "woman_laugh", "dog_bark", "church_bell")
-SETS = ("compa_order", "audiocaps", "esc50", "fsd50k")
+SETS = {
+    "compa_order": EvalSet("comparison"),
+    "audiocaps": EvalSet("retrieval"),
+    "esc50": EvalSet("zero_shot"),
+    "fsd50k": EvalSet("zero_shot"),
+}
 OPTIONS = TrainingOptions(steps=2, learning_rate=1e-3, checkpoint_every=1, log_every=1)
 SINGLES = SceneMix(singles=0.3, sizes=(1.0,))
 TWINS = SceneMix(sizes=(0.8, 0.2), twins=True, attribute_share=0.2)
@@ -46,15 +53,7 @@ VANILLA = train.Config(
 HARD = dataclasses.replace(VANILLA, parent="vanilla", objective="hard_negatives", mix=TWINS)
 MODULAR = dataclasses.replace(HARD, parent="hard_negatives", objective="modular", positives_as="mean_logprob")
 VARIANTS = {"vanilla": VANILLA, "hard_negatives": HARD, "compa_clap": MODULAR}
-FULL = predict.Config(
-    checkpoint="vanilla",
-    seeds=(0,),
-    comparisons=("compa_order",),
-    retrieval=("audiocaps",),
-    shuffled=True,
-    zero_shot=("esc50", "fsd50k"),
-    batch_size=5,
-)
+FULL = predict.Config(sets=SETS, tasks=("comparison", "retrieval", "shuffled", "zero_shot"), batch_size=5)
 
 
 def at(root: Path, stage: str, variant: str | None = None, *, paper: str = "compa") -> Context:
@@ -96,7 +95,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, shape: Shape) -> Path:
         )
     prepare.prepare(
         prepare.Config(
-            test_sets=SETS,
+            sets=SETS,
             front_end=shape.front_end,
             vocab_size=300,
             tokenizer_captions=200,
@@ -122,23 +121,23 @@ def trained(prepared: Path) -> Path:
 @pytest.fixture(scope="module")
 def scored(trained: Path) -> Path:
     """The same with predictions and scores."""
-    few = predict.Config(checkpoint="hard_negatives", seeds=(0,), comparisons=("compa_order",))
+    few = predict.Config(sets=SETS)
     for name, config in {
-        "init": dataclasses.replace(few, checkpoint="init"),
+        "init": dataclasses.replace(few, seeds=(0,)),
         "vanilla": FULL,
-        "wo_modular": few,
-        "compa_clap": dataclasses.replace(FULL, checkpoint="compa_clap"),
-        "clap_laion": dataclasses.replace(FULL, checkpoint="laion"),
+        "hard_negatives": few,
+        "compa_clap": FULL,
+        "clap_laion": dataclasses.replace(FULL, weights="shared_data/raw/checkpoints/laion"),
     }.items():
         predict.predict(config, context=at(trained, "predict", name))
     rows = {
         "clap_laion": "clap_laion",
         "clap_ours": "vanilla",
         "compa_clap": "compa_clap",
-        "wo_modular": "wo_modular",
+        "wo_modular": "hard_negatives",
         "init": "init",
     }
-    score.score(score.Config(rows=rows), context=at(trained, "score"))
+    score.score_rows(rows, score.Config(), context=at(trained, "score"))
     return trained
 
 
@@ -400,7 +399,6 @@ def test_similarities_are_those_of_the_model(scored: Path) -> None:
     """One item, embedded on its own, from the weights on disk."""
     from datasets import Dataset
 
-    from core.data.parquet import read_dataset
     from core.encoders.clap_folder import tokenize
 
     shape, tokenizer = read_shape(folder(scored, "checkpoints", "mini", "init"))
@@ -434,9 +432,7 @@ def test_public_weights_that_are_not_there(scored: Path) -> None:
 
 def test_weights_of_ours_that_are_not_there(trained: Path) -> None:
     with pytest.raises(ModelError, match="trains 'vanilla' with seed 5"):
-        predict.predict(
-            dataclasses.replace(FULL, seeds=(0, 5)), context=at(trained, "predict", "missing_seed")
-        )
+        predict.predict(dataclasses.replace(FULL, seeds=(0, 5)), context=at(trained, "predict", "vanilla"))
 
 
 def test_tables_hold_the_rows_that_were_run(scored: Path) -> None:
@@ -454,23 +450,29 @@ def test_tables_hold_the_rows_that_were_run(scored: Path) -> None:
     assert {column for _, column in cells["shuffle"]} == {
         f"audiocaps_{way}_r1{suffix}" for way in ("t2a", "a2t") for suffix in ("", "_shuffled")
     }
+    datasets_of = scored / "shared_data" / "datasets" / "mini"
+    recordings = len({tuple(clips) for clips in read_dataset(datasets_of / "fsd50k")["clips"]})
+    assert recordings == 6  # two of the seven clips are cut from one
     for table in cells.values():
-        assert all(cell.n == 7 and cell.scale == "mini" for cell in table.values())
+        for (_, column), cell in table.items():
+            assert (cell.n, cell.scale) == (recordings if column == "fsd50k" else 7, "mini")
     assert (results / "shuffle.png").stat().st_size > 1000
 
 
 def test_predicting_again_gives_the_same_bytes(scored: Path) -> None:
     out = folder(scored, "predictions", "mini")
-    predict.predict(FULL, context=at(scored, "predict", "again"))
-    for path in (out / "vanilla").iterdir():
-        assert (out / "again" / path.name).read_bytes() == path.read_bytes(), path.name
+    before = {path.name: path.read_bytes() for path in (out / "vanilla").iterdir()}
+    predict.predict(FULL, context=at(scored, "predict", "vanilla"))
+    assert {path.name: path.read_bytes() for path in (out / "vanilla").iterdir()} == before
 
 
 def test_a_run_takes_back_that_it_was_not_run(scored: Path) -> None:
-    context = at(scored, "predict", "later")
-    predict.predict(dataclasses.replace(FULL, checkpoint="laion"), context=context)
+    context = at(scored, "predict", "vanilla")
+    said = folder(scored, "predictions", "mini", "vanilla", "not_run.txt")
+    predict.predict(dataclasses.replace(FULL, weights="shared_data/raw/checkpoints/laion"), context=context)
+    assert said.is_file()
     predict.predict(FULL, context=context)
-    assert not (folder(scored, "predictions", "mini", "later") / "not_run.txt").exists()
+    assert not said.exists()
 
 
 @pytest.mark.parametrize("change", ["tokenizer", "front end"])

@@ -15,6 +15,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+import projects.gama.features as stage
 from core.audio.read import write_flac
 from core.audio_lm.encoders import EncoderError, read_record
 from core.audio_lm.features import open_store, read_truth
@@ -33,11 +34,16 @@ from projects.gama.compose import draw_scenes
 from projects.gama.contrast import Config as ContrastConfig
 from projects.gama.contrast import contrast
 from projects.gama.features import Config, dataset_batches, features
+from projects.gama.sets import TestSet
 from shared_data.world.sounds.procedural import make_bank
 
 RATE = 16_000
 LABELS = ("dog_bark", "rain", "siren")
-SETS: dict[str, Any] = {"train_sets": ("esc50",), "test_sets": ("esc50",), "batch_size": 3}
+SETS: dict[str, Any] = {
+    "train_sets": ("esc50",),
+    "sets": {"esc50": TestSet("accuracy")},
+    "batch_size": 3,
+}
 CONFIGS = {
     "ast": Config(kind="ast", foundation="tagger", options={"taps": [3, 1, 2]}, **SETS),
     "listener": Config(kind="whisper", foundation="listener", **SETS),
@@ -127,15 +133,20 @@ def heard(
 
 def test_every_set_is_heard_by_every_encoder(heard: Path, at: At) -> None:
     folder = at(heard, "features").path("data", "features")
-    assert read_record(folder / "tags").labels == LABELS
-    assert {path.name for path in folder.iterdir()} == set(ENCODERS)
-    assert [path.parent.parent.name for path in folder.rglob("truth.json")] == ["tags"]
-    truth = read_truth(folder, ("scenes", "esc50"))
+    for part in ("train", "test"):
+        assert read_record(folder / part / "tags").labels == LABELS
+        assert {path.name for path in (folder / part).iterdir()} == set(ENCODERS)
+    assert [path.relative_to(folder).parts[:3] for path in folder.rglob("truth.json")] == [
+        ("train", "tags", "scenes")
+    ]
+    truth = read_truth(folder / "train", ("scenes", "esc50_train"))
     assert len(truth) == 5
     assert all(audio.startswith("scenes:") and set(told) <= set(LABELS) for audio, told in truth.items())
-    store = open_store(folder, ("scenes", "esc50_train", "esc50"), ENCODERS)
-    assert store.widths() == {"ast": 16, "listener": 12, "clap": 16, "tags": 3}
-    assert len(store.place) == 5 + 4 + 4
+    heard_for_training = open_store(folder / "train", ("scenes", "esc50_train"), ENCODERS)
+    store = open_store(folder / "test", ("esc50",), ENCODERS)
+    for each in (heard_for_training, store):
+        assert each.widths() == {"ast": 16, "listener": 12, "clap": 16, "tags": 3}
+    assert (len(heard_for_training.place), len(store.place)) == (5 + 4, 4)
     audios = [f"esc50:test{i}" for i in range(4)]
     ast, listener = store.read("ast", audios), store.read("listener", audios)
     assert ast.values.shape == (4, 3, 12, 16)  # the longest one needs a second window
@@ -144,14 +155,15 @@ def test_every_set_is_heard_by_every_encoder(heard: Path, at: At) -> None:
     clap = store.read("clap", audios)
     assert clap.values.shape == (4, 1, 16)
     torch.testing.assert_close(clap.values.norm(dim=2), torch.ones(4, 1), atol=1e-3, rtol=0)
-    for encoder in ENCODERS:
-        assert store.read(encoder, list(store.place)).values.isfinite().all()
+    for each in (heard_for_training, store):
+        for encoder in ENCODERS:
+            assert each.read(encoder, list(each.place)).values.isfinite().all()
 
 
 def test_features_are_those_of_the_encoder_alone(heard: Path, at: At) -> None:
     context = at(heard, "features")
     tagger = heard / "shared_data" / "foundations" / "mini" / "tagger"
-    store = open_store(context.path("data", "features"), ("esc50",), ("ast", "tags"))
+    store = open_store(context.path("data", "features", "test"), ("esc50",), ("ast", "tags"))
     dataset = heard / "shared_data" / "datasets" / "mini" / "esc50"
     batches = list(dataset_batches(dataset, "test", RATE, 3))
     assert [ids for ids, _ in batches] == [["test0", "test1", "test2"], ["test3"]]
@@ -172,17 +184,21 @@ def test_long_audio_may_be_refused_but_is_not_cut(heard: Path, at: At) -> None:
 
 
 def test_what_is_unchanged_is_not_heard_again(
-    heard: Path, at: At, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    heard: Path,
+    at: At,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shutil.copytree(heard, tmp_path, dirs_exist_ok=True)
     context = at(tmp_path, "features", "clap")
-    out = context.path("data", "features", "clap")
+    train, test = (context.path("data", "features", part, "clap") for part in ("train", "test"))
 
-    def kept(config: Config, **how: str) -> set[str]:
+    def kept(config: Config) -> set[str]:
         capsys.readouterr()
-        features(config, context=context, **how)
+        features(config, context=context)
         said = capsys.readouterr().out.splitlines()
-        assert {path.name for path in out.iterdir() if path.is_dir()} == {
+        assert {path.name for out in (train, test) for path in out.iterdir() if path.is_dir()} == {
             line.partition(":")[0] for line in said if "removed" not in line
         }
         return {line.removesuffix(": kept") for line in said if line.endswith(": kept")}
@@ -193,17 +209,19 @@ def test_what_is_unchanged_is_not_heard_again(
     assert kept(replace(config, train_sets=())) == {"scenes", "esc50"}
     assert kept(config) == {"scenes", "esc50"}  # esc50_train alone is heard
     assert kept(replace(config, options={"variant": "compa_clap", "seed": 1})) == set()
-    assert read_record(out).options == {"variant": "compa_clap", "seed": 1}
+    for out in (train, test):
+        assert read_record(out).options == {"variant": "compa_clap", "seed": 1}
     assert kept(config) == set()
-    assert kept(config, code="another") == set()
-    assert kept(config, code="another") == every
+    monkeypatch.setattr(stage, "code_of", lambda *_, **__: ({"another": "code"}, {}))
+    assert kept(config) == set()
+    assert kept(config) == every
     dataset = tmp_path / "shared_data" / "datasets" / "mini" / "esc50"
     rows = read_dataset(dataset, "train").select(range(2)).to_list()
     write_dataset(dataset, rows, features=SCHEMAS["esc50"], split="train", info=INFO)
-    assert kept(config, code="another") == {"scenes", "esc50"}
+    assert kept(config) == {"scenes", "esc50"}
     scenes = context.path("data", "scenes.jsonl")
     scenes.write_text("".join(scenes.read_text().splitlines(keepends=True)[:3]))
-    assert kept(config, code="another") == {"esc50_train", "esc50"}
+    assert kept(config) == {"esc50_train", "esc50"}
 
 
 def test_a_run_that_was_stopped_leaves_no_mixture(heard: Path, at: At, tmp_path: Path) -> None:
@@ -213,15 +231,13 @@ def test_a_run_that_was_stopped_leaves_no_mixture(heard: Path, at: At, tmp_path:
     other = replace(CONFIGS["ast"], options={"taps": [3, 2], "long_audio": "refuse"})
     with pytest.raises(ValueError, match="train2"):
         features(other, context=context)
-    out = context.path("data", "features", "ast")
+    out = context.path("data", "features", "train", "ast")
     with pytest.raises(EncoderError, match="stage `features ast`"):
         read_record(out)
     assert not list(out.glob(".*"))
     features(replace(other, options={"taps": [3, 2]}), context=context)
-    assert (
-        open_store(out.parent, ("scenes", "esc50"), ("ast",)).read("ast", ["esc50:test0"]).values.shape[1]
-        == 2
-    )
+    store = open_store(out.parent, ("scenes", "esc50_train"), ("ast",))
+    assert store.read("ast", ["esc50_train:train0"]).values.shape[1] == 2
 
 
 def test_an_encoder_has_one_place(heard: Path) -> None:
@@ -256,7 +272,12 @@ def test_a_clap_scores_every_class(heard: Path, at: At, shape: Shape, tokenizer:
     )
     (gold / "esc50.classes.json").write_text(json.dumps(LABELS))
     contrast(
-        ContrastConfig(variant="compa_clap", sets=("esc50", "gtzan"), seeds=(0, 1), batch_size=3),
+        ContrastConfig(
+            variant="compa_clap",
+            sets={name: TestSet("accuracy") for name in ("esc50", "gtzan")},
+            seeds=(0, 1),
+            batch_size=3,
+        ),
         context=context,
     )
     out = context.path("predictions", "compa_clap")

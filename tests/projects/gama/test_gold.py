@@ -137,7 +137,7 @@ def test_classes_lie_beside_the_questions(asked: Path) -> None:
 def test_a_task_that_does_not_fit_its_data_set_is_refused(asked: Path, at: Callable[..., Context]) -> None:
     root = asked.parents[4]
     for wrong in (TestSet("caption"), TestSet("instruction"), TestSet("map", column="labels")):
-        with pytest.raises(ValueError, match=r"esc50 has no column .* another task in gold\.sets"):
+        with pytest.raises(ValueError, match=r"esc50 has no column .* another task in rows\.yaml"):
             gold(Config(sets={"esc50": wrong}, book=False), context=at(root, "gold"))
 
 

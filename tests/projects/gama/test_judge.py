@@ -14,7 +14,6 @@ from core.language.client import Message, Options, Reply, ReplyError
 from core.language.http import Endpoint
 from projects.gama import judge as stage
 from projects.gama.judge import Config, judged
-from projects.gama.score import Config as ScoreConfig
 from projects.gama.score import judged_cells
 
 
@@ -39,7 +38,7 @@ def context(at: Any, tmp_path: Path) -> Any:
     ]
     said = [{"id": line["id"], "answers": [text]} for line, text in zip(gold, ["farm", "broken", "street"])]
     write(context.path("predictions", "gold"), "compa_r.jsonl", gold)
-    write(context.path("predictions", "gama_it"), "compa_r.jsonl", said)
+    write(context.path("predictions", "gama_it", "own"), "compa_r.jsonl", said)
     return context
 
 
@@ -57,11 +56,11 @@ class Judge:
 
 
 def test_without_an_endpoint_nothing_is_rated(context: Any) -> None:
-    judged(Config(rows=("gama_it",)), context=context)
+    judged(Config(rows=("gama_it/own",)), context=context)
     folder = context.path("predictions", "judged")
     assert [path.name for path in folder.iterdir()] == ["not_run.txt"]
     assert "no language model is configured" in (folder / "not_run.txt").read_text()
-    assert list(judged_cells(context, ScoreConfig(rows={"reasoning": {"gama_it": "gama_it"}}))) == []
+    assert list(judged_cells({"gama_it": "gama_it/own"}, context)) == []
 
 
 def test_refusals_cut_answers_and_thoughts_are_counted_and_named(
@@ -85,12 +84,12 @@ def test_refusals_cut_answers_and_thoughts_are_counted_and_named(
 
     monkeypatch.setattr(stage, "connect", connect)
     endpoint = Endpoint(url="http://127.0.0.1:1/v1", model="judge")
-    judged(Config(rows=("gama_it",), endpoint=endpoint, max_tokens=77), context=context)
+    judged(Config(rows=("gama_it/own",), endpoint=endpoint, max_tokens=77), context=context)
     said = capsys.readouterr().out
     assert "n = 1, without verdict 2" in said
     assert "cut=2, thinking=1" in said  # asked twice
-    assert "gama_it: 1 without verdict: refused: the server answered 400: too long" in said
-    assert "gama_it: 1 without verdict: unusable: cut off at 77 tokens" in said
+    assert "gama_it/own: 1 without verdict: refused: the server answered 400: too long" in said
+    assert "gama_it/own: 1 without verdict: unusable: cut off at 77 tokens" in said
 
 
 def test_verdicts_become_cells_and_missing_ones_stay_missing(
@@ -102,10 +101,10 @@ def test_verdicts_become_cells_and_missing_ones_stay_missing(
 
     monkeypatch.setattr(stage, "connect", connect)
     endpoint = Endpoint(url="http://127.0.0.1:1/v1", model="judge")
-    judged(Config(rows=("gama_it",), endpoint=endpoint), context=context)
-    lines = (context.path("predictions", "judged") / "gama_it.jsonl").read_text().splitlines()
+    judged(Config(rows=("gama_it/own",), endpoint=endpoint), context=context)
+    lines = context.path("predictions", "judged", "gama_it", "own.jsonl").read_text().splitlines()
     assert [bool(json.loads(line)["scores"]) for line in lines] == [True, False, True]
-    made = list(judged_cells(context, ScoreConfig(rows={"reasoning": {"gama_it": "gama_it"}})))
+    made = list(judged_cells({"gama_it": "gama_it/own"}, context))
     cells = {cell.column: cell for _, cell, _ in made}
     assert {name: (cell.value, cell.n) for name, cell in cells.items()} == {
         "compa_r_clarity_gpt4": (5.0, 2),

@@ -24,12 +24,18 @@ from core.run.files import write_json
 from core.run.stage import Context
 from projects.gama import predict
 from projects.gama.predict import Config, read_questions, swapped
+from projects.gama.sets import TestSet
 from tests.audio_lm_world import made_up_artefact
 
 At = Callable[..., Context]
 WIDTHS = {"ast": 8, "listener": 6, "clap": 5, "tags": 4}
 CONFIG = Config(
-    checkpoint="heard", sets=("clothoaqa",), answer_tokens={"clothoaqa": 9}, seeds=(0, 1), batch_size=3
+    checkpoint="heard",
+    sets={"clothoaqa": TestSet("answer"), "audiocaps": TestSet("caption")},
+    tasks=("answer",),
+    answer_tokens={"answer": 9, "caption": 3},
+    seeds=(0, 1),
+    batch_size=3,
 )
 HINTS = Hints(threshold=0.3, limit=2)
 
@@ -73,7 +79,7 @@ def alone(root: Path, audios: list[str], *, seed: int) -> list[str]:
     """What the model says without a harness, all questions in their order at once."""
     model = open_audio_lm(root / "projects/gama/checkpoints/mini/heard" / f"seed{seed}", root=root)
     names = [encoder.name for encoder in model.artefact.encoders]
-    store = open_store(root / "projects/gama/data/mini/features", ("sounds",), names)
+    store = open_store(root / "projects/gama/data/mini/features/test", ("sounds",), names)
     asked = read_questions(root / "projects/gama/predictions/mini/gold/clothoaqa.jsonl")
     return model.answer(
         [one.instruction for one in asked],
@@ -201,7 +207,7 @@ def test_hints_belong_to_models_with_a_soft_prompt(rows: Path, at: At) -> None:
     assert made != none
     with pytest.raises(HarnessError, match="no true tags"):
         answers(rows, at, "x", checkpoint="hinted", hints=Hints(source="gold"))
-    features = at(rows, "predict").path("data", "features")
+    features = at(rows, "predict").path("data", "features", "test")
     write_json(features / "tags" / "sounds" / "truth.json", {f"so{i}": ["siren"] for i in range(6)})
     true = answers(rows, at, "true", checkpoint="hinted", hints=Hints(source="gold"))
     assert true not in (made, none)
@@ -221,7 +227,7 @@ def test_what_is_missing_names_the_stage(rows: Path, at: At, tmp_path: Path) -> 
     with pytest.raises(FileNotFoundError, match="stage `train`"):
         answers(rows, at, "x", checkpoint="nobody")
     with pytest.raises(FileNotFoundError, match="stage `gold`"):
-        answers(rows, at, "x", sets=("gtzan",))
+        answers(rows, at, "x", sets={"gtzan": TestSet("answer")})
     with pytest.raises(FileNotFoundError, match="seed5"):
         answers(rows, at, "x", seeds=(0, 5))
     folder = at(rows, "predict").path("checkpoints", "other")

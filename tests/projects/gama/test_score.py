@@ -15,13 +15,13 @@ from core.report.cells import read_cells, read_items
 from core.report.predictions import Prediction, prediction_of
 from core.report.scoring import PredictionError, read_lines
 from core.run.stage import Context
-from projects.gama.score import SCORERS, Config, Scored, Scorer, score, score_set, table_of
+from projects.gama.score import SCORERS, Config, Scored, Scorer, score_rows, score_set, table_of
 from projects.gama.sets import Task
 
 BOOK = {"dog_bark": ["a dog barking"], "rain": ["rain falling"], "siren": ["a siren wailing"]}
 NAMES = {"dog_bark": ["dog"], "rain": ["rain"], "farm": ["farm", "on a farm"], "street": ["street"]}
 CLASSES = ["dog bark", "rain"]
-CONFIG = Config(rows={})
+CONFIG = Config()
 TASKS = {
     "dcase2017": "micro_f1",
     "fsd50k": "map",
@@ -166,9 +166,9 @@ def test_judged_rows_are_told_apart_by_id(context: Context) -> None:
     grades = {"clarity": 4, "correctness": 3, "engagement": 2}
     for row, lacks in (("gama", 0), ("other", 3)):
         lines = [{"id": f"c{i}", "scores": {} if i == lacks else grades} for i in range(4)]
-        write(context.path("predictions", "judged", f"{row}.jsonl"), lines[::-1])
-    config = Config(rows={"reasoning": {"gama": "gama", "other": "other"}})
-    score(config, context=context)
+        write(context.path("predictions", "judged", row, "own.jsonl"), lines[::-1])
+    rows = {"reasoning": {"gama": "gama/own", "other": "other/own"}}
+    score_rows(rows, CONFIG, context=context)
     cells, items = (read(context.path("results"), "reasoning") for read in (read_cells, read_items))
     column = "compa_r_correctness_gpt4"
     assert items["gama", column].ids == ("c1", "c2", "c3")
@@ -176,9 +176,9 @@ def test_judged_rows_are_told_apart_by_id(context: Context) -> None:
     assert (cells["gama", column].value, cells["gama", column].n) == (3.0, 3)
     assert 1 <= cells["gama", column].low < 3 < cells["gama", column].high <= 5
     assert "1 answers without a verdict" in cells["gama", column].protocol
-    write(context.path("predictions", "judged", "gama.jsonl"), [{"id": "c9", "scores": grades}])
+    write(context.path("predictions", "judged", "gama", "own.jsonl"), [{"id": "c9", "scores": grades}])
     with pytest.raises(PredictionError, match=r"1 verdicts are of questions that are not asked \(c9\)"):
-        score(config, context=context)
+        score_rows(rows, CONFIG, context=context)
 
 
 def write(path: Path, lines: Sequence[dict[str, Any]]) -> None:
@@ -191,7 +191,7 @@ def context(fresh: Path, at: Callable[..., Context], tmp_path: Path) -> Context:
     """Questions of two sets and a row that answered them; the text tower is the random one."""
     (tmp_path / "shared_data").symlink_to(fresh / "shared_data")
     made = at(tmp_path, "score")
-    gold, row = made.path("predictions", "gold"), made.path("predictions", "gama")
+    gold, row = made.path("predictions", "gold"), made.path("predictions", "gama", "own")
     write(
         gold / "esc50.jsonl",
         [{"id": f"e{i}", "task": "accuracy", "labels": [CLASSES[i % 2]]} for i in range(4)],
@@ -205,8 +205,8 @@ def context(fresh: Path, at: Callable[..., Context], tmp_path: Path) -> Context:
 
 
 def test_tables_hold_the_rows_that_were_run(context: Context) -> None:
-    rows = {"classification": {"gama": "gama", "gone": "gone"}, "reasoning": {"ours": "gama"}}
-    score(Config(rows=rows), context=context)
+    rows = {"classification": {"gama": "gama/own", "gone": "gone/own"}, "reasoning": {"ours": "gama/own"}}
+    score_rows(rows, CONFIG, context=context)
     results = context.path("results")
     classified, reasoned = read_cells(results, "classification"), read_cells(results, "reasoning")
     assert {key: (cell.value, cell.seeds) for key, cell in classified.items()} == {
@@ -220,17 +220,17 @@ def test_tables_hold_the_rows_that_were_run(context: Context) -> None:
 
 
 def test_answers_to_other_questions_are_refused(context: Context) -> None:
-    config = Config(rows={"classification": {"gama": "gama"}})
-    path = context.path("predictions", "gama", "esc50.jsonl")
+    rows = {"classification": {"gama": "gama/own"}}
+    path = context.path("predictions", "gama", "own", "esc50.jsonl")
     whole = [{"id": f"e{i}", "answers": ["rain"]} for i in range(4)]
     for other in (whole[::-1], whole[:3], [*whole, {"id": "e9", "answers": ["rain"]}]):
         write(path, other)
         with pytest.raises(PredictionError, match=r"esc50.jsonl answers other questions"):
-            score(config, context=context)
+            score_rows(rows, CONFIG, context=context)
     write(path, whole)
     context.path("predictions", "gold", "esc50.jsonl").unlink()
     with pytest.raises(PredictionError, match=r"gold.esc50.jsonl is missing"):
-        score(config, context=context)
+        score_rows(rows, CONFIG, context=context)
     assert not context.path("results").exists()
 
 

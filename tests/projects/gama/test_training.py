@@ -144,7 +144,7 @@ def test_the_same_caption_has_the_same_number(trained: Path, bridge: Bridge) -> 
     batch = next(
         pretrain.caption_batches(
             mix,
-            open_store(data / "features", ("scenes",), ("ast",)),
+            open_store(data / "features" / "train", ("scenes",), ("ast",)),
             AutoTokenizer.from_pretrained(tower, local_files_only=True),
             step=0,
             config=config,

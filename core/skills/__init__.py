@@ -1,1 +1,0 @@
-"""Multiple-choice items by skill, written from timelines, scores and spoken text: truth by construction."""
