@@ -58,7 +58,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def fresh(session: nox.Session) -> None:
-    """The committed results are those of the committed code, data and configuration, or their pages say so."""
+    """The committed results are those of the committed code, data and settings, or their pages say so."""
     run(session, "core.report.fresh")
 
 

@@ -2,8 +2,8 @@
 
 A procedural bank is synthesised (39 sound classes, 20 voices and, with `music`, 10 instruments); a recorded
 bank is unpacked recordings (`python -m shared_data.world.sounds.recorded fetch` first), to which `music`
-adds nothing.
-A bank of segments is cut from AudioSet-Strong (`python -m core.data.doctor <paper> --profile paper`).
+adds nothing. A bank of segments is cut from AudioSet-Strong (`python -m core.data.doctor <paper> --profile
+paper`).
 """
 
 from __future__ import annotations

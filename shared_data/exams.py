@@ -36,8 +36,8 @@ class Config:
     """What to make.
 
     n: items of each skill by its domain (mmau), by group (mmau_pro; empty is
-    `shared_data.world.exams.pro.COUNTS`);
-    n_train likewise, of the split train. skills: the names that this profile has; empty is all.
+    `shared_data.world.exams.pro.COUNTS`); n_train likewise, of the split train. skills: the names that this
+    profile has; empty is all.
     """
 
     source: Literal["mini", "official"] = "mini"

@@ -2,9 +2,8 @@
 shared_data/datasets/<profile>/mmau_reading/reading.jsonl, a line an item.
 
 Items of every skill of MMAU are drawn anew, from the training clips, voices and patches, with another seed
-than
-the exam's, and are never rendered: a line holds the question, the answer and what is true of the audio in
-words.
+than the exam's, and are never rendered: a line holds the question, the answer and what is true of the audio
+in words.
 """
 
 from __future__ import annotations

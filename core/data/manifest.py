@@ -73,9 +73,8 @@ def manifest_of(rows: Iterable[Mapping[str, Any]], *, source_dataset: str) -> pd
     SHA-256.
 
     Provenance ids `youtube:<id>@<start>-<end>` become youtube_id, start and end; a row of several videos
-    becomes several rows of one id. A bank's clips
-    are the rows {"id": id, "clips": [id]}. Rows may lack audio bytes (read with `columns=`); then there is no
-    SHA-256.
+    becomes several rows of one id. A bank's clips are the rows {"id": id, "clips": [id]}. Rows may lack audio
+    bytes (read with `columns=`); then there is no SHA-256.
     """
     records: list[dict[str, Any]] = []
     for row in rows:

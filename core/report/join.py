@@ -37,8 +37,7 @@ def join(
     """Every cell of a table in every profile, rows and columns in the order of paper.yaml.
 
     Columns that are averages are computed here, for the paper's numbers and for ours; `items` of the cells
-    give their intervals. Raises CellError for a
-    result whose row, column or scale the table does not have.
+    give their intervals. Raises CellError for a result whose row, column or scale the table does not have.
     """
     table = paper.tables[table_key]
     for profile, cells in results.items():

@@ -42,10 +42,9 @@ class Row:
     """One row of a table and where its numbers come from here.
 
     `model` names the model of rows.yaml that it shows and `condition` what that is asked under ("" where
-    models
-    are asked in one way); `derived` says how it is computed without a model, `not_run` is the reason printed
-    wherever a profile has no number for it. `size` is that of the paper's model ("7B"): it is shown beside
-    the paper's numbers alone, since ours may be of another.
+    models are asked in one way); `derived` says how it is computed without a model, `not_run` is the reason
+    printed wherever a profile has no number for it. `size` is that of the paper's model ("7B"): it is shown
+    beside the paper's numbers alone, since ours may be of another.
     """
 
     label: str

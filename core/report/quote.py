@@ -10,6 +10,7 @@ A page marks the place, and the text up to `<!-- end -->` is replaced:
     takes <!-- seconds: gama --><!-- end --> on <!-- seconds: machine --><!-- end -->
 
 Rows are named by their first cell, columns by their head, as the page shows them; the order is the marker's.
+A head may lack its unit and end: "A" stands for "A (%), paper" and "A (%), ours".
 paper_tables/seconds.json holds seconds by name, and the `machine`. While it is absent, its places stay.
 """
 
@@ -31,7 +32,9 @@ from core.run.strict_yaml import nearest
 
 TABLES, SECONDS, MACHINE = "paper_tables", "seconds.json", "machine"
 PAGES = ("*.md", "projects/*/README.md", "shared_data/README.md", "tests/bench/README.md")
-_BLOCK = re.compile(r"(<!-- ((?:seconds|[\w/]+\.(?:md|csv))\b[^>]*?) -->)(.*?)(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(?<!`)(<!-- ((?:seconds|[\w/]+\.(?:md|csv))\b[^>]*?) -->)(.*?)(<!-- end -->)", re.DOTALL
+)
 _CELLS = re.compile(r"(?<!\\)\|")
 
 
@@ -41,10 +44,11 @@ class QuoteError(ValueError):
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as its page shows it: cells are text, the first of a row is its name."""
+    """A table as its page shows it: cells are text, the first of a row is its name; `left` are flush left."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    left: int = 1
 
 
 def quoted(text: str, *, root: Path) -> str:
@@ -104,7 +108,7 @@ def _tables(name: str, options: dict[str, str], root: Path) -> str:
         grids = [_joined(grids, _names(options["columns"]), path)]
     if "rows" in options:
         grids = [_with_rows(grids, _names(options["rows"]), path)]
-    return "\n".join(markdown_table(grid.header, grid.rows) for grid in grids)
+    return "\n".join(markdown_table(grid.header, grid.rows, left=grid.left) for grid in grids)
 
 
 def _grids(text: str, profile: str, path: Path) -> list[Grid]:
@@ -121,7 +125,7 @@ def _grids(text: str, profile: str, path: Path) -> list[Grid]:
             found[-1].append(tuple(cell.replace("\\|", "|").replace("&lt;", "<") for cell in cells))
         elif found[-1]:
             found.append([])
-    return [Grid(rows[0], tuple(rows[2:])) for rows in found if len(rows) > 2]
+    return [Grid(rows[0], tuple(rows[2:]), rows[1].count("---")) for rows in found if len(rows) > 2]
 
 
 def _csv_grid(text: str) -> Grid:
@@ -131,16 +135,22 @@ def _csv_grid(text: str) -> Grid:
 
 def _joined(grids: Sequence[Grid], columns: Sequence[str], path: Path) -> Grid:
     """One table of the columns asked for, each from the first table that has it, rows by name."""
-    known = {name: grid for grid in reversed(grids) for name in grid.header[1:]}
+    known = {head: grid for grid in reversed(grids) for head in grid.header[1:]}
+    heads = []
     for name in columns:
-        if name not in known:
+        if not (found := [head for grid in grids for head in grid.header[1:] if _is_called(head, name)]):
             raise QuoteError(f"{path}: no column {name!r}{nearest(name, known)}")
-    cells = {
-        name: {row[0]: row[known[name].header.index(name)] for row in known[name].rows} for name in columns
-    }
+        heads += [head for head in dict.fromkeys(found) if head not in heads]
+    at = {head: known[head].header.index(head) for head in heads}
+    cells = {head: {row[0]: row[at[head]] for row in known[head].rows} for head in heads}
     rows = dict.fromkeys(row[0] for grid in grids for row in grid.rows)
-    made = ((row, *(cells[name].get(row, "–") for name in columns)) for row in rows)
-    return Grid((grids[0].header[0], *columns), tuple(made))
+    made = ((row, *(cells[head].get(row, "–") for head in heads)) for row in rows)
+    return Grid((grids[0].header[0], *heads), tuple(made))
+
+
+def _is_called(head: str, name: str) -> bool:
+    """Whether a column's head is `name`, or `name` with its unit and whose number it is."""
+    return head == name or re.fullmatch(re.escape(name) + r"( \([^)]*\))?(, (paper|ours))?", head) is not None
 
 
 def _with_rows(grids: Sequence[Grid], names: Sequence[str], path: Path) -> Grid:
@@ -152,7 +162,7 @@ def _with_rows(grids: Sequence[Grid], names: Sequence[str], path: Path) -> Grid:
     grid = known[names[0]][0]
     if any(known[name][0] is not grid for name in names):
         raise QuoteError(f"{path}: rows of different tables; name the columns too")
-    return Grid(grid.header, tuple(known[name][1] for name in names))
+    return Grid(grid.header, tuple(known[name][1] for name in names), grid.left)
 
 
 def _names(text: str) -> list[str]:

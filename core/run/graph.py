@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.run.pipeline import PipelineError
 from core.run.place import locked_stages
-
-
-class PipelineError(ValueError):
-    """A target that is none, or pipelines that DVC cannot read."""
 
 
 @dataclass(kw_only=True)
@@ -29,7 +26,10 @@ class Plan:
 
 
 def read_plan(root: Path, target: str) -> Plan:
-    """Ask DVC what `target` (a stage such as projects/gama) needs. Raises PipelineError."""
+    """Ask DVC what `target` (a stage such as projects/gama) needs.
+
+    Raises PipelineError for a target that is none, and for pipelines that DVC cannot read.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.repo.reproduce import get_active_graph, plan_repro

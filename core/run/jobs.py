@@ -30,7 +30,8 @@ from typing import TextIO
 from core.run import hardware, place
 from core.run.config import default_profile
 from core.run.files import write_text_atomic
-from core.run.graph import PipelineError, Plan, changed, longest_ways, order_locks, read_plan, stale
+from core.run.graph import Plan, changed, longest_ways, order_locks, read_plan, stale
+from core.run.pipeline import PipelineError
 from core.run.strict_yaml import ConfigError
 from core.run.tracking import RUN_PROCESS, complaint
 

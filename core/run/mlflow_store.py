@@ -22,7 +22,7 @@ from typing import Any
 
 from core.run.files import remove_left_overs, temporary_of
 from core.run.outbox import Operation, locked
-from core.run.secrets import redact, secrets_of
+from core.run.secrets import redact, redact_tracking, secrets_of
 
 SERVER_TIMEOUT = 5.0  # seconds in which a server must say something, and another writer of SQLite must end
 OPEN_TIMEOUT = 60.0  # seconds that a process waits while another one makes the tables of a new mlflow.db
@@ -45,6 +45,10 @@ class Store:
         self._tried = threading.Event()  # to deliver the first operation, with or without success
         self._runs: dict[str, tuple[str, str]] = {}  # our id -> MLflow's run and experiment ids
 
+    def hide(self, text: str) -> str:
+        """`text` without the passwords of this address and those that the environment holds for a server."""
+        return redact_tracking(redact(text, *secrets_of(self.uri)))
+
     def stage(self) -> Path:
         """Return a new empty folder for a copy that waits to be delivered."""
         self._staging.mkdir(exist_ok=True)
@@ -61,7 +65,7 @@ class Store:
             self._tried.set()
         except Exception as error:
             self._tried.set()
-            said = redact(str(error), *secrets_of(self.uri))
+            said = self.hide(str(error))
             if not _is_refusal(error, operation):
                 if said == str(error):
                     raise
@@ -206,12 +210,7 @@ def _is_refusal(error: Exception, operation: Operation) -> bool:
     """Whether MLflow, or the operation itself, says that another try would end the same."""
     if isinstance(error, _Unusable):
         return True
-    code = str(getattr(error, "error_code", ""))
-    return operation.get("op") != "start" and code in (
-        "INVALID_PARAMETER_VALUE",
-        "BAD_REQUEST",
-        "MALFORMED_REQUEST",
-    )
+    return operation.get("op") != "start" and str(getattr(error, "error_code", "")) in REFUSALS
 
 
 def _content(operation: Operation) -> Any:

@@ -6,8 +6,8 @@ at once. What a slow or dead server does not take is kept in `mlflow-pending.jso
     python -m core.run.tracking resend
 
 Importing MLflow takes seconds, so the stages of a `dvc repro` (or core.run.jobs) do not: they write that
-file,
-and one process for all of them delivers from it while they work (`resend --follow`), until their run ends.
+file, and one process for all of them delivers from it while they work (`resend --follow`), until their run
+ends.
 
 Delivery is at least once: metrics carry their own step and time, so sending one twice changes nothing.
 MLFLOW_TRACKING_URI names a server; without it runs go to `mlflow.db` and `mlartifacts/` in the repository.
@@ -33,7 +33,7 @@ from typing import Any
 from core.run import hardware, place, provenance
 from core.run.mlflow_store import Store
 from core.run.outbox import Operation, Outbox, settle_pending, take_pending
-from core.run.secrets import redact, redact_fields, secrets_of
+from core.run.secrets import redact_fields
 from core.run.tracking_names import Names, cut, fit_name
 
 SYSTEM_EVERY = 10.0  # seconds between two samples of processor and memory
@@ -326,7 +326,7 @@ def resend(
                     store.deliver(operation)
             except Exception as error:  # refused or unreachable: the file keeps it
                 left.append(operation)
-                reason = " ".join(redact(str(error), *secrets_of(store.uri)).split())[:160]
+                reason = " ".join(store.hide(str(error)).split())[:160]
                 reasons[reason] = reasons.get(reason, 0) + 1
                 if index == len(left) - 1 == 2:  # nothing gets through
                     left.extend(operations[index + 1 :])

@@ -1,5 +1,5 @@
 """Classify the test sets with a CLAP. Reads: predictions/<profile>/gold, the data sets and a variant of
-CompA's checkpoints; writes: predictions/<profile>/<row>/own/<set>.jsonl, per item and seed the scores of
+CompA's checkpoints; writes: predictions/<profile>/<variant>/own/<set>.jsonl, per item and seed the scores of
 all classes.
 
 Zero-shot: the class whose prompt is nearest to the audio. The artefact is CompA's, as trained for its own

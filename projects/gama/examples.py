@@ -1,5 +1,6 @@
-"""Show what the models heard and said. Reads: predictions/<profile>/{gold,<row>}/<set>.jsonl and the data
-sets in shared_data/datasets/<profile>; writes: figures/<profile>/examples.html, one file that needs no other.
+"""Show what the models heard and said. Reads: predictions/<profile>/{gold,<model>/<condition>}/<set>.jsonl
+and the data sets in shared_data/datasets/<profile>; writes: figures/<profile>/examples.html, one file that
+needs no other.
 
 Per example: a spectrogram, the events where the set has them, the question, the references and the answers of
 every row, one a training seed.
@@ -52,7 +53,7 @@ class ExampleError(ValueError):
 
 @dataclass(frozen=True)
 class Config:
-    """rows: folders of predictions, in the order shown. datasets: sets of questions.
+    """rows: "<model>/<condition>", in the order shown. datasets: sets of questions.
 
     n: examples per set, each of another audio where there are as many, drawn by `seed`.
     """

@@ -1,5 +1,6 @@
-"""Have answers rated. Reads: predictions/<profile>/{gold,<row>}; writes:
-predictions/<profile>/judged/<row>.jsonl with a verdict a question, or judged/not_run.txt with the reason.
+"""Have answers rated. Reads: predictions/<profile>/{gold,<model>/<condition>}; writes:
+predictions/<profile>/judged/<model>/<condition>.jsonl with a verdict a question, or judged/not_run.txt with
+the reason.
 
 The judge is any endpoint that speaks the OpenAI protocol. Without one nothing is rated: a score is never
 made up. Verdicts are kept in data/<profile>/language_cache, so that a stopped run pays for no answer twice.

@@ -43,8 +43,8 @@ class Config:
     "random_tags", a soft prompt that tells random tags.
 
     sets: those of rows.yaml; tasks: those whose sets are asked, empty is all. answer_tokens: the longest
-    answer per task, `max_new_tokens` where none is given. hints: in place of those
-    that the model was trained with. checkpoint: a trained model, empty is that of the variant's name.
+    answer per task, `max_new_tokens` where none is given. hints: in place of those that the model was trained
+    with. checkpoint: a trained model, empty is that of the variant's name.
     """
 
     sets: dict[str, TestSet]

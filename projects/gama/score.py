@@ -1,5 +1,5 @@
-"""Score the answers. Reads: predictions/<profile>/{gold,<row>} and the text tower, which maps answers to
-labels; writes: results/<profile>/ with a JSON per table and its item scores beside it.
+"""Score the answers. Reads: predictions/<profile>/{gold,<model>/<condition>} and the text tower, which maps
+answers to labels; writes: results/<profile>/ with a JSON per table and its item scores beside it.
 
 Needs no audio and no language model: anyone can score again, or by another protocol.
 """

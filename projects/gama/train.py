@@ -1,6 +1,6 @@
-"""Train one row. Reads: data/<profile>/{features,instructions}, the language model and, for rows with a
-Q-Former, checkpoints/<profile>/pretrain; writes: checkpoints/<profile>/<row>/seed<n>/, weights after every
-phase.
+"""Train one variant. Reads: data/<profile>/{features,instructions}, the language model and, for those with a
+Q-Former, checkpoints/<profile>/pretrain; writes: checkpoints/<profile>/<variant>/seed<n>/, weights after
+every phase.
 
 The phases are the curriculum's stages 1 to 4 (LTU's, which GAMA follows).
 """

@@ -1,5 +1,5 @@
-"""Tune one row on CompA-R. Reads: checkpoints/<profile>/<parent>, data/<profile>/{features,instructions}
-and the language model; writes: checkpoints/<profile>/<row>/seed<n>/.
+"""Tune one variant on CompA-R. Reads: checkpoints/<profile>/<parent>, data/<profile>/{features,instructions}
+and the language model; writes: checkpoints/<profile>/<variant>/seed<n>/.
 
 Instruction tuning continues the parent's last weights, with the soft prompt where `hints` is given. The paper
 trains LoRA (and the soft prompt's vector) only; the release's script trains everything.

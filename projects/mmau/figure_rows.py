@@ -116,8 +116,11 @@ def skill_accuracies(
     in_skills = any(column == model for _, column in skills)
     in_levels = any(column.startswith(f"{model}__") for _, column in levels)
     if in_skills != in_levels:
-        key = "sharp" if in_skills else "skills"
-        raise FigureError(f"score.{key} does not name {model}: add it and run the stage `score` again")
+        table = "skill_difficulty" if in_skills else "skills"
+        raise FigureError(
+            f"{model} is no column of the table {table} of paper.yaml: add it there and run the stage "
+            "`score` again"
+        )
     rows = []
     for level in (ALL, *DIFFICULTIES):
         of = [item for item in items if level in (ALL, item["difficulty"])]

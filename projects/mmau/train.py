@@ -1,5 +1,5 @@
 """Train mini's reader. Reads: data/<profile>/training/ and the language model; writes:
-checkpoints/<profile>/<row>/seed<n>/.
+checkpoints/<profile>/<variant>/seed<n>/.
 
     reader       the mini language model, tuned to answer from a description: the text model of the cascades
 """

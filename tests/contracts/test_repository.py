@@ -46,7 +46,11 @@ def test_import_rules_hold() -> None:
         ("projects/new_a/train.py", "import shared_data", "Papers and shared data meet in files"),
         ("projects/new_a/train.py", "import mlflow", "Only core.run.mlflow_store imports mlflow"),
         ("core/run/stage.py", "import mlflow", "Only core.run.mlflow_store imports mlflow"),
-        ("core/run/files.py", "import torch", "Tables, claims and configuration need no torch"),
+        (
+            "core/run/files.py",
+            "import torch",
+            "Tables, claims, configuration and language clients need no torch",
+        ),
     ],
 )
 def test_import_rules_bite_also_on_new_folders(tmp_path: Path, file: str, line: str, contract: str) -> None:

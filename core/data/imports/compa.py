@@ -34,8 +34,7 @@ def order_rows(
     notes: dict[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """CompA-order: 400 instances, 100 of them with a triplet. notes["words_differ"]: ids whose captions do
-    not
-    consist of the same words."""
+    not consist of the same words."""
     _only_test(split, "compa_order")
     csv = _find(folder, "CompA_order_benchmark.csv")
     captions = ("pair_caption", "reversed_pair_caption", "triplet_caption")
@@ -62,8 +61,7 @@ def attribute_rows(
     notes: dict[str, Any] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """CompA-attribute: 200 instances, pairs only. The header may spell the second columns `pair_file.1` or
-    repeat
-    the plain name; both are read. notes as in order_rows."""
+    repeat the plain name; both are read. notes as in order_rows."""
     _only_test(split, "compa_attribute")
     csv = _find(folder, "Compa-Attribute.csv")
     captions = ("pair_caption", "reversed_pair_caption")

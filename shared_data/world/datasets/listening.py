@@ -1,9 +1,8 @@
 """Mini versions of the data sets of streets, voices, places and everything, in the official schemas.
 
 Rows are drawn from one split of a bank and heard under recording conditions
-(`shared_data.world.sounds.conditions`) that
-training scenes lack. The same bank, name and seed give the same rows, and fewer rows are the first of more.
-Classes are balanced.
+(`shared_data.world.sounds.conditions`) that training scenes lack. The same bank, name and seed give the same
+rows, and fewer rows are the first of more. Classes are balanced.
 """
 
 from __future__ import annotations

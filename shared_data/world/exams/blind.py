@@ -1,8 +1,8 @@
 """Can the text alone give the answer? Rules and a learned model that never hear the sound.
 
 Text first (`shared_data.world.exams.item`) makes all of them guess: with four options each is right in 25 %
-of the items
-up to chance. MMAU itself is not so: always the first option is right in 39.8 % of its published file.
+of the items up to chance. MMAU itself is not so: always the first option is right in 39.8 % of its published
+file.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Closed questions about 30 to 58 seconds with 14 to 18 events: how often, first, last, most often, never.
 
-As everywhere in `core.skills` the text comes first, then a uniform gold, then the recording, checked on its
+As in every exam here the text comes first, then a uniform gold, then the recording, checked on its
 timeline. Two events of one label are never neighbours, so each counts as an occasion of its own.
 """
 

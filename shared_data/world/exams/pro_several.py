@@ -1,7 +1,7 @@
 """Closed questions about two or three recordings: which has a sound, or an order; what is in one alone.
 
-As everywhere in `core.skills` the text comes first, then a uniform gold, then the recordings, checked on
-their timelines. Options such as "both recordings" are as often right as the others.
+As in every exam here the text comes first, then a uniform gold, then the recordings, checked on their
+timelines. Options such as "both recordings" are as often right as the others.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ What easy, medium and hard mean (never the length of a text):
 
 A person's voice and an animal's call are told by their label in the bank, not by what they may mean.
 Mixing, levels and background noise: `shared_data.world.exams.layout` and `core.scenes.compose`. Skill names
-are those of
-Sakshi et al., "MMAU: A Massive Multi-Task Audio Understanding and Reasoning Benchmark", ICLR 2025.
+are those of Sakshi et al., "MMAU: A Massive Multi-Task Audio Understanding and Reasoning Benchmark", ICLR
+2025.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A small SoundFont 2 player: zones, tuning, loops and volume envelopes of a font, played in tune.
 
 `symusic` 0.5.8 plays the font of `shared_data.world.music.melodies` out of tune, by another interval in
-every zone (its
-piano's middle C sounds at 830 Hz in place of 262), reads past the end of some samples, and never returns from
-some high pitches. Where only timbre counts this is no matter; where chords and scales are asked about, it is.
+every zone (its piano's middle C sounds at 830 Hz in place of 262), reads past the end of some samples, and
+never returns from some high pitches. Where only timbre counts this is no matter; where chords and scales are
+asked about, it is.
 
 Left out of the standard: filters, modulators but that of velocity, effects, and stereo (sides are added).
 """

@@ -1,11 +1,10 @@
 """The ten speech skills of MMAU, spoken by espeak-ng.
 
 Nothing here is recorded: emotions and stress are prosody by the convention of
-`shared_data.world.speech.prosody`, and
-noise is synthesised. No voice and no spoken sentence is in both splits; jobs, topics and events of history
-are, since they are what the skills ask knowledge of. What easy, medium and hard mean stands in
-`speech_words`, `speech_feelings` and `speech_talk`: hard items are in noise, and often another of their
-options is heard too.
+`shared_data.world.speech.prosody`, and noise is synthesised. No voice and no spoken sentence is in both
+splits; jobs, topics and events of history are, since they are what the skills ask knowledge of. What easy,
+medium and hard mean stands in `words`, `feelings` and `talk` beside this module: hard items are in noise, and
+often another of their options is heard too.
 
 Without espeak-ng there are no makers, and `UNBUILT` gives the reason.
 """

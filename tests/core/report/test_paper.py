@@ -88,6 +88,7 @@ def test_reads_what_stands_there(folder):
         ("both: [acc, f1]", "both: [acc, acc]", "groups.both: expected a list of columns.* none twice"),
         ("both: [acc, f1]", "both: []", "groups.both: expected a list of columns, at least one"),
         ("both: [acc, f1]", "f1: [acc, f1]", "name of a group of columns, found 'both'; known: f1"),
+        ("both: [acc, f1]", "both: [acc, f1], f1: [acc]", "groups.f1: a column has that name too"),
         ("      ours: {", "      Ours: {", "'Ours' cannot be a key"),
         ("      closed: {", "      ours: {", "key 'ours' is given twice"),
         (

@@ -16,7 +16,7 @@ PAGE = """# T
 ### Sounds
 
 | Model | A (%), paper | A (%), ours |
-| --- | ---: | ---: |
+| --- | --- | ---: |
 | one \\| two | 1 | 2.0 [1.0, 3.0] |
 | n |  | 10 |
 
@@ -67,6 +67,10 @@ def test_columns_of_several_tables_stand_side_by_side(root: Path) -> None:
     ]
 
 
+def test_a_column_may_be_named_by_its_label_alone(root: Path) -> None:
+    assert block("demo/main.md: columns=A; rows=n", root)[0] == "| Model | A (%), paper | A (%), ours |"
+
+
 def test_another_profile_and_a_csv(root: Path) -> None:
     assert block("demo/main.md: profile=recorded", root)[2] == "| one | 9.0 |"
     assert block("bench.csv: columns=unit", root) == ["| name | unit |", "| --- | ---: |", "| loop | s |"]
@@ -76,7 +80,7 @@ def test_another_profile_and_a_csv(root: Path) -> None:
     ("marker", "message"),
     [
         ("demo/main.md: rows=thre", "no row 'thre'.*three"),
-        ("demo/main.md: columns=Averag, ours", "no column 'Averag, ours'.*Average, ours"),
+        ("demo/main.md: columns=Averag", "no column 'Averag'.*Average"),
         ("demo/main.md: row=three", "'row' is no option.*rows"),
         ("demo/main.md: profile=paper", "no profile 'paper'"),
         ("demo/main.md: rows=three | n", "rows of different tables"),
@@ -96,6 +100,11 @@ def test_minutes_wait_for_a_measurement(root: Path) -> None:
     assert written == page.replace("many hours", "21 minutes").replace(">it<", ">2 cores<")
     with pytest.raises(QuoteError, match=r"no 'demi'.*demo"):
         quoted("<!-- seconds: demi --><!-- end -->", root=root)
+
+
+def test_a_marker_in_code_is_only_shown(root: Path) -> None:
+    page = "write `<!-- demo/main.md: rows=... -->` and `<!-- end -->`"
+    assert quoted(page, root=root) == page
 
 
 def test_minutes_in_words() -> None:

@@ -453,7 +453,8 @@ def test_a_circle_of_parents_names_each_of_them_and_all_problems_are_listed(pape
         check_rows(paper)
     assert [line.split(": ", 1)[1] for line in str(caught.value).splitlines()] == [
         "train.gama.parent: a circle, train.gama <- tune.gama_it <- train.gama",
-        "train.plain.parent: no variant 'nothing' (str); known: gama, text_only, plain, gama_it, score, train, tune",
+        "train.plain.parent: no variant 'nothing' (str); "
+        "known: gama, text_only, plain, gama_it, score, train, tune",
         "tune.gama_it.parent: a circle, tune.gama_it <- train.gama <- tune.gama_it",
     ]
 

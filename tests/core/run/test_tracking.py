@@ -21,7 +21,9 @@ from typing import Any
 import pytest
 
 from core.run import outbox, tracking
-from core.run.outbox import Outbox, merge_metrics
+from core.run.mlflow_store import Store
+from core.run.outbox import Operation, Outbox, merge_metrics
+from core.run.provenance import data_hash
 from core.run.tracking import open_run, resend
 from core.run.tracking_names import Names, fit_name
 
@@ -296,6 +298,28 @@ def test_no_password_is_said_or_logged(
     assert "hunter" not in (tmp_path / "mlflow-pending.jsonl").read_text()
 
 
+@pytest.mark.parametrize("error", [ConnectionError, ValueError])
+def test_what_the_environment_holds_for_a_server_is_not_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: type[Exception],
+) -> None:
+    def refuse(self: Store, operation: Operation) -> None:
+        raise error("401: no user ann with the password hunter22 or the token t0ken-of-ann")
+
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter22")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken-of-ann")
+    monkeypatch.setattr(Store, "_deliver", refuse)
+    operation = {"op": "end", "run": "a", "status": "FINISHED", "time": 0}
+    (tmp_path / "mlflow-pending.jsonl").write_text(json.dumps(operation) + "\n")
+    assert resend(tmp_path, uri="http://127.0.0.1:9") == (0, 1)
+    said = capsys.readouterr().err
+    assert "401: no user ann" in said
+    assert "hunter" not in said
+    assert "t0ken" not in said
+
+
 @pytest.mark.usefixtures("on")
 def test_two_processes_share_a_new_sqlite_file(tmp_path: Path) -> None:
     code = (
@@ -405,12 +429,12 @@ def test_stage_run_is_tracked_with_its_tags_and_status(tmp_path: Path, empty_dat
         "    if config.stop: os.kill(os.getpid(), signal.SIGTERM)\n"
         "if __name__ == '__main__': run(work, Config)\n"
     )
-    data = tmp_path / "clips.csv"
-    data.write_text("a")
     (folder / "dvc.yaml").write_text(
-        "stages:\n  work:\n    matrix: {v: [good]}\n    cmd: python -m projects.demo.work ${item.v}\n"
-        "    deps: [projects/demo/work.py, clips.csv]\n"
+        "stages:\n  work:\n    wdir: ../..\n    matrix: {v: [good]}\n"
+        "    cmd: python -m projects.demo.work ${item.v}\n    deps: [projects/demo/work.py, clips.csv]\n"
     )
+    lock = "stages: {make: {cmd: make, outs: [{path: clips.csv, md5: XX}]}}\n"
+    (tmp_path / "dvc.lock").write_text(lock.replace("XX", "0a"))
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "DVC_STAGE": "work@good"}
     environment.pop("RESOUND_TRACKING", None)
     environment.pop("MLFLOW_TRACKING_URI", None)
@@ -441,11 +465,10 @@ def test_stage_run_is_tracked_with_its_tags_and_status(tmp_path: Path, empty_dat
     )
     assert tags["git.commit"] == "unknown"
     assert len(tags["data.hash"]) == 16
-    data.write_text("b")
-    from core.run.provenance import data_hash
-
-    later = data_hash(tmp_path, module="projects.demo.work", profile="mini", variant="good")
-    assert later not in ("", tags["data.hash"])
+    assert found["work@bad"].data.tags["data.hash"] == ""  # no stage of dvc.yaml is that variant
+    assert data_hash(tmp_path, deps=["clips.csv"]) == tags["data.hash"]
+    (tmp_path / "dvc.lock").write_text(lock.replace("XX", "0b"))
+    assert data_hash(tmp_path, deps=["clips.csv"]) not in ("", tags["data.hash"])
 
 
 def test_command_line_says_what_is_left(

@@ -30,7 +30,7 @@ from core.scenes.questions import (
 from core.scenes.timeline import Event, Scene
 
 SIZES = (0.2, 0.24, 0.48, 0.08)
-Question = dict[str, list[tuple[Scene, Question]]]
+Asked = dict[str, list[tuple[Scene, Question]]]
 Book = dict[str, tuple[str, ...]]
 
 
@@ -40,12 +40,12 @@ def book(noise_bank: Bank) -> Book:
 
 
 @pytest.fixture(scope="module")
-def asked(noise_bank: Bank, book: Book) -> Question:
+def asked(noise_bank: Bank, book: Book) -> Asked:
     """Questions of all tasks about 2,500 scenes."""
     source = SceneSource(bank=noise_bank, seed=3, duration=5.0, singles=SIZES[0])
     voices = voice_attributes(noise_bank)
     rng = np.random.default_rng(0)
-    found: Question = defaultdict(list)
+    found: Asked = defaultdict(list)
     for scene, _ in source.draw(0, 2500):
         for task in (*CLOSED_TASKS, *OPEN_TASKS):
             if made := ask(scene, task=task, book=book, voices=voices, sizes=SIZES, rng=rng):
@@ -171,7 +171,7 @@ KEYED = [
 
 @pytest.mark.parametrize("task", KEYED)
 def test_the_key_is_true_of_the_timeline_and_the_answer_states_it(
-    task: str, asked: Question, book: Book, noise_bank: Bank
+    task: str, asked: Asked, book: Book, noise_bank: Bank
 ) -> None:
     voices = voice_attributes(noise_bank)
     ways = aliases(book, voices)
@@ -184,7 +184,7 @@ def test_the_key_is_true_of_the_timeline_and_the_answer_states_it(
 
 @pytest.mark.parametrize("task", COMPA_R_TASKS)
 def test_answers_of_compa_r_are_short_and_their_reasons_name_only_what_the_question_or_scene_has(
-    task: str, asked: Question, book: Book
+    task: str, asked: Asked, book: Book
 ) -> None:
     for scene, question in asked[task]:
         assert len(question.output.split()) < MAX_WORDS
@@ -194,7 +194,7 @@ def test_answers_of_compa_r_are_short_and_their_reasons_name_only_what_the_quest
 
 
 @pytest.mark.parametrize("task", KEYED)
-def test_the_text_alone_does_not_tell_the_answer(task: str, asked: Question) -> None:
+def test_the_text_alone_does_not_tell_the_answer(task: str, asked: Asked) -> None:
     """The commonest key, also of each wording, and the first option, stay near chance."""
     questions = [question for _, question in asked[task]]
     chance = float(np.mean([1 / len(q.options) for q in questions]))
@@ -209,7 +209,7 @@ def test_the_text_alone_does_not_tell_the_answer(task: str, asked: Question) -> 
 @pytest.mark.parametrize(
     "task", ["presence", "order", "overlap", "why", "order_duration", "position_setting"]
 )
-def test_yes_and_no_are_balanced_within_every_wording(task: str, asked: Question) -> None:
+def test_yes_and_no_are_balanced_within_every_wording(task: str, asked: Asked) -> None:
     by_words: dict[tuple[str, ...], list[bool]] = defaultdict(list)
     for _, question in asked[task]:
         words = question.instruction.removeprefix(CLOSED).split()
@@ -219,7 +219,7 @@ def test_yes_and_no_are_balanced_within_every_wording(task: str, asked: Question
         assert abs(np.mean(answers) - 0.5) < 0.05 + 2.6 * 0.5 / len(answers) ** 0.5, (kind, len(answers))
 
 
-def test_a_label_that_is_asked_about_is_present_half_of_the_time(asked: Question, book: Book) -> None:
+def test_a_label_that_is_asked_about_is_present_half_of_the_time(asked: Asked, book: Book) -> None:
     present = defaultdict(list)
     for _, question in asked["presence"]:
         present[slots(question, ("presence",), book)["a"]].append(question.key == "yes")
@@ -227,7 +227,7 @@ def test_a_label_that_is_asked_about_is_present_half_of_the_time(asked: Question
     assert max(abs(np.mean(answers) - 0.5) for answers in present.values()) < 0.2  # about 150 of each
 
 
-def test_captions_describe_their_scenes(asked: Question, book: Book) -> None:
+def test_captions_describe_their_scenes(asked: Asked, book: Book) -> None:
     assert len(asked["caption"]) > 2300  # nearly every scene has one
     for scene, question in asked["caption"]:
         readings = parse_caption(question.output, book)
@@ -238,7 +238,7 @@ def test_captions_describe_their_scenes(asked: Question, book: Book) -> None:
         )
 
 
-def test_classification_lists_the_labels_in_words_in_order(asked: Question) -> None:
+def test_classification_lists_the_labels_in_words_in_order(asked: Asked) -> None:
     for scene, question in asked["classification"]:
         ordered = sorted(spans(scene), key=lambda label: (spans(scene)[label][0], label))
         assert question.output == "; ".join(ordered).replace("_", " ") + "."
@@ -275,7 +275,7 @@ def test_the_first_wordings_are_the_prompts_of_evaluation(book: Book) -> None:
             assert made.instruction == prompt
 
 
-def test_every_task_has_three_wordings_and_all_are_used(asked: Question) -> None:
+def test_every_task_has_three_wordings_and_all_are_used(asked: Asked) -> None:
     assert all(len(PHRASINGS[task]) >= 3 for task in (*CLOSED_TASKS, *OPEN_TASKS, *COMPA_R_TASKS))
     for task in ("first", "last", "count", "describe", "classification", "caption"):
         used = {question.instruction.removeprefix(CLOSED) for _, question in asked[task]}

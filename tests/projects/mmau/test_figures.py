@@ -356,7 +356,7 @@ def test_scores_of_another_exam_are_refused(context: Context) -> None:
 
 def test_a_model_without_scores_by_difficulty_is_no_model_that_was_not_run(context: Context) -> None:
     write_scores(context, exam(), sharp=False)
-    with pytest.raises(FigureError, match=r"score\.sharp does not name gama_it_likeliest"):
+    with pytest.raises(FigureError, match=r"gama_it_likeliest is no column of the table skill_difficulty"):
         figures(CONFIG, context=context)
 
 
