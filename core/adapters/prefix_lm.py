@@ -20,7 +20,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from core.run.files import write_bytes_atomic
 from core.train.checkpoints import describe_differences
@@ -246,6 +245,8 @@ class AudioPrefixLM(nn.Module):
         self._check_length(packed.shape[1], max_new_tokens)
         ends = _end_tokens(self.lm)
         pad = self.lm.config.pad_token_id
+
+        from transformers import GenerationConfig, LogitsProcessorList  # seconds
 
         options = GenerationConfig(
             max_new_tokens=max_new_tokens,

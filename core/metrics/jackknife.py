@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 UNSEEN = 1.959963984540054**2  # z²: how many events as large as those seen may hide behind n units
 
@@ -37,12 +36,16 @@ class Spread:
     @property
     def half_width(self) -> float:
         """Half of the 95 % interval."""
+        from scipy.special import stdtrit  # takes a second, and most stages take no interval
+
         return float(stdtrit(self.freedom, 0.975)) * self.variance**0.5 if self.variance else 0.0
 
     def p(self, distance: float) -> float:
         """Two-sided p of an estimate that lies `distance` from its null value."""
         if not self.variance:
             return 1.0 if distance == 0 else 0.0
+        from scipy.special import stdtr
+
         return float(2 * stdtr(self.freedom, -abs(distance) / self.variance**0.5))
 
 

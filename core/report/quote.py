@@ -32,7 +32,9 @@ from core.run.strict_yaml import nearest
 
 TABLES, SECONDS, MACHINE = "paper_tables", "seconds.json", "machine"
 PAGES = ("*.md", "projects/*/README.md", "shared_data/README.md", "tests/bench/README.md")
-_BLOCK = re.compile(r"(<!-- ((?:seconds|[\w/]+\.(?:md|csv))\b[^>]*?) -->)(.*?)(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(?<!`)(<!-- ((?:seconds|[\w/]+\.(?:md|csv))\b[^>]*?) -->)(.*?)(<!-- end -->)", re.DOTALL
+)
 _CELLS = re.compile(r"(?<!\\)\|")
 
 
@@ -42,10 +44,11 @@ class QuoteError(ValueError):
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as its page shows it: cells are text, the first of a row is its name."""
+    """A table as its page shows it: cells are text, the first of a row is its name; `left` are flush left."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    left: int = 1
 
 
 def quoted(text: str, *, root: Path) -> str:
@@ -105,7 +108,7 @@ def _tables(name: str, options: dict[str, str], root: Path) -> str:
         grids = [_joined(grids, _names(options["columns"]), path)]
     if "rows" in options:
         grids = [_with_rows(grids, _names(options["rows"]), path)]
-    return "\n".join(markdown_table(grid.header, grid.rows) for grid in grids)
+    return "\n".join(markdown_table(grid.header, grid.rows, left=grid.left) for grid in grids)
 
 
 def _grids(text: str, profile: str, path: Path) -> list[Grid]:
@@ -122,7 +125,7 @@ def _grids(text: str, profile: str, path: Path) -> list[Grid]:
             found[-1].append(tuple(cell.replace("\\|", "|").replace("&lt;", "<") for cell in cells))
         elif found[-1]:
             found.append([])
-    return [Grid(rows[0], tuple(rows[2:])) for rows in found if len(rows) > 2]
+    return [Grid(rows[0], tuple(rows[2:]), rows[1].count("---")) for rows in found if len(rows) > 2]
 
 
 def _csv_grid(text: str) -> Grid:
@@ -159,7 +162,7 @@ def _with_rows(grids: Sequence[Grid], names: Sequence[str], path: Path) -> Grid:
     grid = known[names[0]][0]
     if any(known[name][0] is not grid for name in names):
         raise QuoteError(f"{path}: rows of different tables; name the columns too")
-    return Grid(grid.header, tuple(known[name][1] for name in names))
+    return Grid(grid.header, tuple(known[name][1] for name in names), grid.left)
 
 
 def _names(text: str) -> list[str]:

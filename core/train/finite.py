@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor
-from transformers import LogitsProcessor
 
 SHOWN = 5  # items that a message lists
 
@@ -14,8 +13,10 @@ class NotFiniteError(ValueError):
     """A model computed NaN or infinity; the message names the items."""
 
 
-class FiniteScores(LogitsProcessor):
+class FiniteScores:
     """Watches the scores that generate() chooses tokens by; `check` raises once it has ended.
+
+    A logits processor by its call alone: to inherit from the class of transformers takes seconds to import.
 
     Scores stay on their device until then. -inf is what generate() itself gives to tokens that are not
     allowed.

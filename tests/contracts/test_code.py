@@ -14,6 +14,7 @@ import yaml
 
 from core.run import code
 from core.run.pipeline import dvc_files, read_pipeline, read_pipelines
+from core.run.source import read_source
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = [file.parent for file in dvc_files(ROOT) if file.parent != ROOT]
@@ -71,8 +72,6 @@ def test_neutral_modules_only_watch() -> None:
     """They draw nothing, count with nothing that counts, and only the frame of a stage calls them."""
     for name in sorted(code.NEUTRAL):
         path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
-        if not path.is_file():
-            continue
         imported = {
             alias.name.split(".")[0]
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -80,3 +79,21 @@ def test_neutral_modules_only_watch() -> None:
             for alias in (node.names if isinstance(node, ast.Import) else [ast.alias(node.module or "")])
         }
         assert not imported & {"numpy", "torch", "random", "transformers"}, name
+
+
+# What a stage may take from a neutral module: it gets its own items back, and hands over what it logs.
+SHOWS = {"core.run.progress.progress", "core.run.tracking.Tracker", "core.run.tracking.off"}
+
+
+def test_only_the_frame_of_a_stage_imports_what_watches_it() -> None:
+    found = {}
+    for path in sorted(path for package in code.PACKAGES for path in (ROOT / package).rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        if module in code.NEUTRAL or module == "core.run.stage":
+            continue
+        imports = set(read_source(path).imports)
+        for neutral in imports & code.NEUTRAL:
+            taken = {name for name in imports if name.startswith(f"{neutral}.")}
+            if not taken or taken - SHOWS:
+                found[module] = sorted(taken - SHOWS) or [neutral]
+    assert found == {}, "what these import could reach a number, and would make nothing stale"

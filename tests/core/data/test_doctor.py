@@ -236,7 +236,7 @@ def test_the_recorded_bank(root: Path) -> None:
     finding = by_name(root, "recorded")["recorded bank"]
     assert finding.status == "missing"
     assert finding.detail.startswith(f"{len(recordings)} of {len(recordings)} recordings not there, of ")
-    assert finding.next == "python -m shared_data.world.sounds.recorded fetch"
+    assert finding.next == "nox -s recorded"
     for recording in recordings:
         path = root / "shared_data" / "raw" / "debian" / "unpacked" / recording.package / recording.path
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ PAGE = """# T
 ### Sounds
 
 | Model | A (%), paper | A (%), ours |
-| --- | ---: | ---: |
+| --- | --- | ---: |
 | one \\| two | 1 | 2.0 [1.0, 3.0] |
 | n |  | 10 |
 
@@ -100,6 +100,11 @@ def test_minutes_wait_for_a_measurement(root: Path) -> None:
     assert written == page.replace("many hours", "21 minutes").replace(">it<", ">2 cores<")
     with pytest.raises(QuoteError, match=r"no 'demi'.*demo"):
         quoted("<!-- seconds: demi --><!-- end -->", root=root)
+
+
+def test_a_marker_in_code_is_only_shown(root: Path) -> None:
+    page = "write `<!-- demo/main.md: rows=... -->` and `<!-- end -->`"
+    assert quoted(page, root=root) == page
 
 
 def test_minutes_in_words() -> None:

@@ -14,7 +14,7 @@ import pytest
 from core.run import graph as pipeline
 from core.run import jobs
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 # Writes its output from its inputs. What the environment says makes it wait for another stage, fail, or hang.
 WORK = """

@@ -23,6 +23,7 @@ import pytest
 from core.run import outbox, tracking
 from core.run.mlflow_store import Store
 from core.run.outbox import Operation, Outbox, merge_metrics
+from core.run.provenance import data_hash
 from core.run.tracking import open_run, resend
 from core.run.tracking_names import Names, fit_name
 
@@ -433,12 +434,12 @@ def test_stage_run_is_tracked_with_its_tags_and_status(tmp_path: Path, empty_dat
         "    if config.stop: os.kill(os.getpid(), signal.SIGTERM)\n"
         "if __name__ == '__main__': run(work, Config)\n"
     )
-    data = tmp_path / "clips.csv"
-    data.write_text("a")
     (folder / "dvc.yaml").write_text(
-        "stages:\n  work:\n    matrix: {v: [good]}\n    cmd: python -m projects.demo.work ${item.v}\n"
-        "    deps: [projects/demo/work.py, clips.csv]\n"
+        "stages:\n  work:\n    wdir: ../..\n    matrix: {v: [good]}\n"
+        "    cmd: python -m projects.demo.work ${item.v}\n    deps: [projects/demo/work.py, clips.csv]\n"
     )
+    lock = "stages: {make: {cmd: make, outs: [{path: clips.csv, md5: XX}]}}\n"
+    (tmp_path / "dvc.lock").write_text(lock.replace("XX", "0a"))
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "DVC_STAGE": "work@good"}
     environment.pop("RESOUND_TRACKING", None)
     environment.pop("MLFLOW_TRACKING_URI", None)
@@ -469,11 +470,10 @@ def test_stage_run_is_tracked_with_its_tags_and_status(tmp_path: Path, empty_dat
     )
     assert tags["git.commit"] == "unknown"
     assert len(tags["data.hash"]) == 16
-    data.write_text("b")
-    from core.run.provenance import data_hash
-
-    later = data_hash(tmp_path, module="projects.demo.work", profile="mini", variant="good")
-    assert later not in ("", tags["data.hash"])
+    assert found["work@bad"].data.tags["data.hash"] == ""  # no stage of dvc.yaml is that variant
+    assert data_hash(tmp_path, deps=["clips.csv"]) == tags["data.hash"]
+    (tmp_path / "dvc.lock").write_text(lock.replace("XX", "0b"))
+    assert data_hash(tmp_path, deps=["clips.csv"]) not in ("", tags["data.hash"])
 
 
 def test_command_line_says_what_is_left(

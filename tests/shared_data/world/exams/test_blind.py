@@ -14,6 +14,7 @@ from shared_data.world.exams.item import Draft, ItemError
 from tests.shared_data.world.exams.worlds import make_world
 
 SURE = 3.5  # standard errors: with 27 skills and 4 checks, wrong about once in twenty times
+QUICK = ("Sound-Based Event Recognition", "Melodic Structure Interpretation", "Conversational Fact Retrieval")
 
 
 def _drafts(n: int = 200, seed: int = 0) -> list[Draft]:
@@ -25,7 +26,10 @@ def _answered(draft: Draft, place: int) -> Draft:
     return dataclasses.replace(draft, answer=draft.choices[place])
 
 
-@pytest.mark.parametrize("skill", list(SKILLS))
+@pytest.mark.parametrize(
+    "skill",
+    [pytest.param(skill, marks=[] if skill in QUICK else pytest.mark.audit) for skill in SKILLS],
+)
 def test_no_check_is_better_than_chance_on_any_skill(skill: str) -> None:
     if skill not in makers()[0]:
         pytest.skip(makers()[1][skill])

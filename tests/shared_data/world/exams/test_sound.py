@@ -80,6 +80,7 @@ def test_the_same_seed_is_the_same_item_and_sound(skill: str, difficulty: Diffic
     assert len(sound) == round(_scene(one).duration * RATE)
 
 
+@pytest.mark.audit
 def test_the_gold_is_independent_of_a_text_that_comes_again() -> None:
     """Group questions always have the same four options: each is right as often, at each place as often."""
     world = make_world("test")
