@@ -53,5 +53,5 @@ def test_instruments_need_music(tmp_path) -> None:
 
 def test_a_recorded_bank_without_recordings_names_the_command(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(recorded, "RAW", tmp_path / "nowhere")
-    with pytest.raises(recorded.PackageMissingError, match=r"python -m core\.scenes\.recorded fetch"):
+    with pytest.raises(recorded.PackageMissingError, match=r"-m shared_data\.world\.sounds\.recorded fetch"):
         stage.bank(stage.Config(kind="recorded"), context=context(tmp_path))

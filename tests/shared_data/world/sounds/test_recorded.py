@@ -275,7 +275,9 @@ def test_a_missing_package_says_what_to_get_and_where_to_put_it(world) -> None:
     (world["raw"] / "tiny_1-1_all.deb").unlink()
     with pytest.raises(PackageMissingError, match=r"tiny 1-1.*no apt-get.*tiny_1-1_all\.deb.*put it into"):
         recorded.fetch(**world)
-    with pytest.raises(PackageMissingError, match=r"6 of 6 recordings.*tiny.*core\.scenes\.recorded fetch"):
+    with pytest.raises(
+        PackageMissingError, match=r"6 of 6 recordings.*tiny.*shared_data\.world\.sounds\.recorded fetch"
+    ):
         recorded.load_recorded(sample_rate=16000, **world)
 
 
