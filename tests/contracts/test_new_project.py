@@ -17,7 +17,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(
-    *(".git", ".nox", ".venv", "__pycache__", "raw", "bank", "datasets", "checkpoints", "predictions"),
+    *(".git", ".nox", ".venv", "__pycache__", "raw", "checkpoints", "predictions"),
     *("mlflow.db*", "mlflow-*", "mlartifacts", ".*_cache", "cache", "tmp", "*.egg-info"),
 )
 
@@ -26,13 +26,19 @@ LEFT_OUT = shutil.ignore_patterns(
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A throw-away copy of the repository with the paper `demo`, under git and DVC as the real one."""
     copy = tmp_path_factory.mktemp("repository") / "copy"
-    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+    shutil.copytree(ROOT, copy, ignore=left_out)
     run(copy, "git", "init", "--quiet")
     if not (copy / ".dvc").is_dir():
         run(copy, sys.executable, "-m", "dvc", "init", "--quiet")
     (copy / ".dvc" / "tmp").mkdir(exist_ok=True)
     run(copy, sys.executable, "template/new.py", "demo")
     return copy
+
+
+def left_out(folder: str, names: list[str]) -> set[str]:
+    """Made files stay behind; of shared_data, the folders `bank` and `datasets` but not the modules in world/."""
+    data = {"bank", "datasets"} if Path(folder) == ROOT / "shared_data" else set()
+    return LEFT_OUT(folder, names) | data
 
 
 def run(folder: Path, *command: str, code: int = 0) -> str:
