@@ -179,10 +179,10 @@ class Tracker:
 
     def _sample(self, every: float) -> None:
         step = 0
-        hardware.load()  # the first reading of processor use is always 0
+        _load()  # the first reading of processor use is always 0
         while True:
             ended = self._ended.wait(every)
-            self.log_metrics(hardware.load(), step)
+            self.log_metrics(_load(), step)
             step += 1
             if ended:
                 return
@@ -352,6 +352,12 @@ def _begun(store: Store, key: str) -> bool:
     except LookupError:
         return False
     return True
+
+
+def _load() -> dict[str, float]:
+    """Return the machine's load; nothing while the stage imports torch, which a thread sees half filled."""
+    specification = getattr(sys.modules.get("torch"), "__spec__", None)
+    return {} if getattr(specification, "_initializing", False) else hardware.load()
 
 
 def main(argv: list[str] | None = None) -> int:

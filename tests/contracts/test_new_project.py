@@ -36,7 +36,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def left_out(folder: str, names: list[str]) -> set[str]:
-    """Made files stay behind; of shared_data, the folders `bank` and `datasets` but not the modules in world/."""
+    """Made files stay behind, so in shared_data `bank` and `datasets`; world/datasets are modules."""
     data = {"bank", "datasets"} if Path(folder) == ROOT / "shared_data" else set()
     return LEFT_OUT(folder, names) | data
 

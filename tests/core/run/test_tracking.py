@@ -15,7 +15,9 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -639,3 +641,16 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize("importing", [True, False])
+def test_the_sampler_waits_for_the_import_of_torch(monkeypatch: pytest.MonkeyPatch, importing: bool) -> None:
+    torch = ModuleType("torch")  # as while it is imported: known by name, without torch.cuda
+    torch.__spec__ = ModuleSpec("torch", None)
+    torch.__spec__._initializing = importing  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    if importing:
+        assert tracking._load() == {}
+    else:
+        with pytest.raises(AttributeError, match="cuda"):
+            tracking._load()
