@@ -67,8 +67,9 @@ def test_new_paper_runs_and_runs_again_only_what_changed(copy: Path) -> None:
         said = run(copy, sys.executable, "-m", "dvc", "repro", "projects/demo", *options)
         return [stage.rpartition(":")[2] for stage in re.findall(r"Running stage '([^']*)'", said)]
 
-    guess, crossings = BOTH
-    assert repro() == ["code", guess, crossings, "score", "projects/demo"]
+    crossings = BOTH[1]
+    first, *predicted, last, tables = repro()  # DVC chooses among stages that do not wait for each other
+    assert (first, sorted(predicted), last, tables) == ("code", BOTH, "score", "projects/demo")
     table = (copy / "paper_tables" / "demo" / "pitch.md").read_text()
     assert "Counting zero crossings" in table
     assert "holds" in (copy / "paper_tables" / "demo" / "claims.md").read_text()
