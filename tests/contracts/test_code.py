@@ -97,3 +97,19 @@ def test_only_the_frame_of_a_stage_imports_what_watches_it() -> None:
             if not taken or taken - SHOWS:
                 found[module] = sorted(taken - SHOWS) or [neutral]
     assert found == {}, "what these import could reach a number, and would make nothing stale"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("import transformers", {"transformers", "torch", "tokenizers"}),
+        ("from peft import LoraConfig", {"peft", "torch", "transformers"}),
+        ("import accelerate", {"accelerate", "torch"}),
+        ("import json", set()),
+    ],
+)
+def test_a_library_brings_those_that_it_runs_on(tmp_path: Path, line: str, expected: set[str]) -> None:
+    path = tmp_path / "core" / "listen.py"
+    path.parent.mkdir()
+    path.write_text(f"{line}\n")
+    assert set(code.code_of("core.listen", root=tmp_path)[1]) == expected
