@@ -168,7 +168,7 @@ def test_the_same_as_dvc_repro_with_two_at_a_time(repository: Path) -> None:
 
 
 def test_cores_are_divided_unless_the_user_said_otherwise(repository: Path) -> None:
-    share = max(1, jobs.machine.usable_cores() // 2)
+    share = max(1, jobs.hardware.usable_cores() // 2)
     assert run(repository, "shared_data/dvc.yaml:bank@left", "--jobs", "2")[0] == 0
     assert run(repository, "shared_data/dvc.yaml:bank@right", "--jobs", "2", OMP_NUM_THREADS="7")[0] == 0
     assert (repository / "ran.txt").read_text() == f"left {share}\nright 7\n"
