@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from core.adapters.prefix_lm import Features
+from core.adapters.prefix_lm import Features, save_trained
 from core.adapters.qformer import QFormerShape
-from core.audio_lm.artefact import Artefact
+from core.audio_lm.artefact import Artefact, write_artefact
 from core.audio_lm.branches import Bridge
 from core.audio_lm.encoders import EncoderRecord, write_record
 from core.audio_lm.features import write_set
-from core.audio_lm.model import Architecture, heard_by
+from core.audio_lm.model import Architecture, heard_by, load_language_model, make_model
 from core.data.instructions import Instruction, alpaca, write_instructions
 from core.foundations.language_model import LmShape, make_language_model, train_tokenizer
 from core.foundations.public import read_record, record_trained
@@ -155,3 +155,16 @@ def made_up(seed: int) -> dict[str, Features]:
 @pytest.fixture(scope="session")
 def noise() -> Callable[[tuple[int, ...]], torch.Tensor]:
     return lambda shape: torch.from_numpy(np.random.default_rng(0).standard_normal(shape)).float()
+
+
+def write_random_row(root: Path, folder: str, row: Architecture) -> None:
+    """An artefact of `row` with random weights in `root / folder`; the small language model is in `root`."""
+    torch.manual_seed(1)
+    lm, tokenizer = load_language_model(root / "shared_data" / "foundations" / "mini" / "language_model")
+    model = make_model(row, widths=WIDTHS, lm=lm, tokenizer=tokenizer)
+    for value in model.parameters():
+        if value.requires_grad:
+            torch.nn.init.normal_(value, std=0.5)
+    artefact = made_up_artefact(root, row)
+    write_artefact(root / folder, artefact)
+    save_trained(model, root / folder / "model.safetensors", identity=artefact.identity)

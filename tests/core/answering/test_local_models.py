@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-from core.adapters.prefix_lm import Features, encode_texts, save_trained
+from core.adapters.prefix_lm import Features, encode_texts
 from core.answering.cascade import DescriptionError, cascade_answer, with_description
 from core.answering.likelihood import likelihood_answer, log_likelihoods
 from core.answering.local_models import (
@@ -25,14 +25,14 @@ from core.answering.local_models import (
     plain_statement,
 )
 from core.answering.question import Question, make_prompt
-from core.audio_lm.artefact import AudioLm, open_audio_lm, write_artefact
+from core.audio_lm.artefact import AudioLm, open_audio_lm
 from core.audio_lm.batches import Hints
 from core.audio_lm.branches import Bridge
 from core.audio_lm.encoders import Encoder, listen
 from core.audio_lm.features import Store, open_store
-from core.audio_lm.model import Architecture, load_language_model, make_model, read_features
+from core.audio_lm.model import Architecture, read_features
 from core.data.instructions import alpaca
-from tests.audio_lm_world import WIDTHS, made_up_artefact
+from tests.audio_lm_world import write_random_row
 
 ENCODERS = ("ast", "listener", "clap", "tags")
 OPTIONS = ("the rain", "a dog barks", "on a street, as a siren passes", "siren")
@@ -73,15 +73,7 @@ def silence(encoders: list[Encoder], ids: list[str]) -> dict[str, Features]:
 
 
 def trained(root: Path, folder: str, row: Architecture) -> AudioLm:
-    torch.manual_seed(1)
-    lm, tokenizer = load_language_model(root / "shared_data" / "foundations" / "mini" / "language_model")
-    model = make_model(row, widths=WIDTHS, lm=lm, tokenizer=tokenizer)
-    for value in model.parameters():
-        if value.requires_grad:
-            torch.nn.init.normal_(value, std=0.5)
-    artefact = made_up_artefact(root, row)
-    write_artefact(root / folder, artefact)
-    save_trained(model, root / folder / "model.safetensors", identity=artefact.identity)
+    write_random_row(root, folder, row)
     return open_audio_lm(root / folder, root=root)
 
 

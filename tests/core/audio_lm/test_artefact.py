@@ -7,15 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
-from core.adapters.prefix_lm import AdapterMismatch, save_trained
+from core.adapters.prefix_lm import AdapterMismatch
 from core.audio_lm.artefact import open_audio_lm, read_artefact, write_artefact
 from core.audio_lm.batches import Hints
 from core.audio_lm.branches import Bridge
 from core.audio_lm.features import open_store
-from core.audio_lm.model import Architecture, load_language_model, make_model
-from tests.audio_lm_world import WIDTHS, made_up_artefact
+from core.audio_lm.model import Architecture
+from tests.audio_lm_world import made_up_artefact, write_random_row
 
 ENCODERS = ("ast", "listener", "clap", "tags")
 AUDIOS = [f"scenes:sc{i}" for i in range(6)]
@@ -27,15 +26,7 @@ def saved(fresh: Path, bridge: Bridge, tmp_path_factory: pytest.TempPathFactory)
     root = tmp_path_factory.mktemp("artefact")
     shutil.copytree(fresh, root, dirs_exist_ok=True)
     row = Architecture(branches=("qformer", "clap"), bridge=bridge, soft_prompt=True)
-    torch.manual_seed(1)
-    lm, tokenizer = load_language_model(root / "shared_data" / "foundations" / "mini" / "language_model")
-    model = make_model(row, widths=WIDTHS, lm=lm, tokenizer=tokenizer)
-    for value in model.parameters():
-        if value.requires_grad:
-            torch.nn.init.normal_(value, std=0.5)
-    artefact = made_up_artefact(root, row)
-    write_artefact(root / "row", artefact)
-    save_trained(model, root / "row" / "model.safetensors", identity=artefact.identity)
+    write_random_row(root, "row", row)
     return root
 
 

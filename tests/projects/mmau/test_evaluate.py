@@ -152,7 +152,7 @@ def test_missing_audio_is_refused_then_allowed_and_n_of_n_is_printed(
     data, out = official(tmp_path), tmp_path / "out.jsonl"
     for i in (1, 5):
         (tmp_path / "test-mini-audios" / f"{entry(i)['id']}.wav").unlink()
-    arguments = ("--data", data, "--out", out, "--endpoint", server.url, "--model-name", "m")
+    arguments = asking(server, data, out)
     assert command(*arguments) == 2
     said = capsys.readouterr()
     assert f"2 of 12 items have no audio ({entry(1)['id']}, {entry(5)['id']})" in said.err
@@ -433,6 +433,11 @@ def test_its_own_files_are_written_again(tmp_path: Path) -> None:
 # --- endpoints that fail
 
 
+def asking(server: Server, data: Path, out: Path) -> tuple[object, ...]:
+    """The arguments that ask the model behind `server` every question of `data`."""
+    return ("--data", data, "--out", out, "--endpoint", server.url, "--model-name", "m")
+
+
 def says(content: Any, finish: str = "stop", **more: Any) -> bytes:
     message = {"content": content, **more}
     return json.dumps({"choices": [{"message": message, "finish_reason": finish}]}).encode()
@@ -459,16 +464,7 @@ def test_an_endpoint_without_any_answer_is_an_error_and_no_score(
     reason: str,
 ) -> None:
     data, out = official(tmp_path), tmp_path / "out.jsonl"
-    arguments: tuple[object, ...] = (
-        "--data",
-        data,
-        "--out",
-        out,
-        "--endpoint",
-        server.url,
-        "--model-name",
-        "m",
-    )
+    arguments = asking(server, data, out)
     server.fixed = (status, body)
     assert command(*arguments) == 2
     told = capsys.readouterr()
@@ -485,16 +481,7 @@ def test_cut_answers_are_counted_also_when_nothing_is_asked(
     tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, out = official(tmp_path), tmp_path / "out.jsonl"
-    arguments: tuple[object, ...] = (
-        "--data",
-        data,
-        "--out",
-        out,
-        "--endpoint",
-        server.url,
-        "--model-name",
-        "m",
-    )
+    arguments = asking(server, data, out)
     server.fixed = (200, says("I hear first", "length"))
     for more in (arguments, arguments, ("--data", data, "--out", out, "--score-only")):
         assert command(*more) == 0
