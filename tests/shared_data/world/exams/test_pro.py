@@ -19,7 +19,7 @@ from core.data.parquet import read_dataset, write_dataset
 from core.data.schema import MMAU_PRO
 from core.metrics.choice_rules import words as word_set
 from core.metrics.instruction_following import Ruled, check, official_name, read_kwargs
-from shared_data.world.exams import pro, sound
+from shared_data.world.exams import exam, pro, sound
 from shared_data.world.exams.exam import SkillsAbsentWarning, makers
 from shared_data.world.exams.item import ItemError
 from shared_data.world.exams.pro import COUNTS, ProDraft, draw, row, rows
@@ -108,6 +108,11 @@ def test_deterministic_and_longer_holds_shorter() -> None:
     assert set(map(said, few)).isdisjoint(
         map(said, draw(world, n={"multi": 3, "long": 2, "open": 2}, seed=2))
     )
+
+
+def test_ids_do_not_change_with_the_names_of_modules() -> None:
+    assert str(pro._NAMESPACE) == "bda7e6a6-1af9-5345-8ff5-d3af76fa6ea4"
+    assert str(exam._NAMESPACE) == "96f708ea-d161-5add-b212-4be3957402b7"
 
 
 def test_splits_share_no_clip() -> None:
