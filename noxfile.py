@@ -19,7 +19,7 @@ ENVIRONMENT = ROOT / ".nox" / "env"
 CODE = ("core", "projects", "shared_data", "template", "tests", "noxfile.py")
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "types", "contracts", "tests", "fresh"]
+nox.options.sessions = ["lint", "types", "contracts", "tests", "fresh", "walk_one"]
 
 
 @nox.session(venv_backend="none")
@@ -60,6 +60,18 @@ def tests(session: nox.Session) -> None:
 def fresh(session: nox.Session) -> None:
     """The committed results are those of the committed code, data and settings, or their pages say so."""
     run(session, "core.report.fresh")
+
+
+@nox.session(venv_backend="none")
+def walk(session: nox.Session) -> None:
+    """Profile paper end to end on fake official data and tiny checkpoints: all papers, or `-- PAPER ...`."""
+    run(session, "tests.walk.walk", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def walk_one(session: nox.Session) -> None:
+    """The walk of CompA alone, in minutes."""
+    run(session, "tests.walk.walk", "compa", *session.posargs)
 
 
 @nox.session(venv_backend="none")

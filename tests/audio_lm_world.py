@@ -81,7 +81,6 @@ def bridge() -> Bridge:
         clap_tokens=4,
         window=2,
         lora_rank=2,
-        max_tokens=100,
     )
 
 

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 IGNORED = -100  # a label without loss
+LongTexts: TypeAlias = Literal["refuse", "cut"]
 SHOWN = 8  # names that a message lists
 
 
@@ -91,12 +92,15 @@ def encode_texts(
     ids: Sequence[str],
     max_tokens: int,
     loss_on: Literal["answer", "all"] = "answer",
+    long_texts: LongTexts = "refuse",
 ) -> TextBatch:
     """Prompts, each with its answer and </s>, padded right. `answers` None: prompts to generate from.
 
     Prompt and answer are tokenised apart, so that training and generation see the same prompt. loss_on:
     "answer", or "all" as GAMA's scripts do (train_on_inputs); a text's first token, which nothing in the
-    text predicts, never has a label. Raises ContextTooLong, naming the items, before anything is trained.
+    text predicts, never has a label. long_texts: of more than max_tokens with their </s>; "cut" keeps their
+    first max_tokens, so that they do not end, as GAMA's and LTU's scripts do (cutoff_len), and one whose
+    prompt alone is as long has no label. Raises ContextTooLong, naming the items, where they are refused.
     """
     if len(prompts) != len(ids) or (answers is not None and len(answers) != len(prompts)):
         counts = f"{len(prompts)} prompts, {len(answers or prompts)} answers, {len(ids)} ids"
@@ -104,17 +108,15 @@ def encode_texts(
     end = tokenizer.eos_token_id
     if end is None:
         raise PrefixError("the tokenizer has no end-of-text token: set tokenizer.eos_token")
-    rows = _tokens(tokenizer, prompts, special=True)
-    # some tokenizers add </s> themselves
-    rows = [row[:-1] if row[-1:] == [end] and len(row) > 1 else row for row in rows]
-    heads = [len(row) for row in rows]
-    if answers is not None:
-        rows = [[*a, *b, end] for a, b in zip(rows, _tokens(tokenizer, answers, special=False), strict=True)]
+    rows, heads = _rows(tokenizer, prompts, answers)
+    if long_texts == "cut" and answers is not None:
+        rows = [row[:max_tokens] for row in rows]
+        heads = [min(head, max_tokens) for head in heads]
     if long := [f"{name} ({len(row)} tokens)" for name, row in zip(ids, rows) if len(row) > max_tokens]:
         raise ContextTooLong(
             f"{len(long)} of {len(rows)} texts exceed {max_tokens} tokens: {', '.join(long[:SHOWN])}"
-            f"{' ...' if len(long) > SHOWN else ''}; raise max_tokens or leave these items out (texts are "
-            "never cut)"
+            f"{' ...' if len(long) > SHOWN else ''}; raise max_tokens, leave these items out, or set "
+            "long_texts: cut"
         )
     if empty := [name for name, row in zip(ids, rows) if not row]:
         raise PrefixError(f"no token in the text of {', '.join(empty[:SHOWN])}: give it an instruction")
@@ -129,6 +131,28 @@ def encode_texts(
             labels[index, first : len(row)] = tokens[first:]
     lengths = torch.tensor([len(row) - head for row, head in zip(rows, heads, strict=True)])
     return TextBatch(input_ids, mask, labels, lengths)
+
+
+def text_lengths(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], answers: Sequence[str]
+) -> list[tuple[int, int]]:
+    """(tokens of the prompt, of prompt and answer with </s>) of each text, as `encode_texts` counts them."""
+    rows, heads = _rows(tokenizer, prompts, answers)
+    return [(head, len(row)) for head, row in zip(heads, rows, strict=True)]
+
+
+def _rows(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], answers: Sequence[str] | None
+) -> tuple[list[list[int]], list[int]]:
+    """The ids of each text, uncut, and how many of them are its prompt's."""
+    end = tokenizer.eos_token_id
+    rows = _tokens(tokenizer, prompts, special=True)
+    # some tokenizers add </s> themselves
+    rows = [row[:-1] if row[-1:] == [end] and len(row) > 1 else row for row in rows]
+    heads = [len(row) for row in rows]
+    if answers is not None:
+        rows = [[*a, *b, end] for a, b in zip(rows, _tokens(tokenizer, answers, special=False), strict=True)]
+    return rows, heads
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, special: bool) -> list[list[int]]:
@@ -215,6 +239,8 @@ class AudioPrefixLM(nn.Module):
         loss = nn.functional.cross_entropy(
             logits[:, :-1].flatten(0, 1), targets.flatten(), ignore_index=IGNORED
         )
+        # a batch of cut texts may hold no label: nothing is learnt from it, and NaN would spoil the weights
+        loss = torch.where((targets != IGNORED).any(), loss, loss.new_zeros(()))
         answers = (text.labels != IGNORED).sum() if text.answer_tokens is None else text.answer_tokens.sum()
         return {
             "loss": loss,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from torch import Tensor
 
-from core.adapters.prefix_lm import ContextTooLong, encode_texts
+from core.adapters.prefix_lm import SHOWN, ContextTooLong, LongTexts, encode_texts, text_lengths
 from core.adapters.soft_prompt import choose_tags, hint_sentence
 from core.audio_lm.branches import BRANCHES, Branch
 from core.audio_lm.features import Store
@@ -43,15 +43,28 @@ class Hints:
 
 @dataclass(frozen=True)
 class Mix:
-    """Instruction files with weights: a draw takes a file by its weight, then one of its items uniformly."""
+    """Instruction files with weights. A draw takes a file by its weight, then one of its items uniformly.
+
+    epochs: items are passed over instead, each as often an epoch as its file's weight says, in another order
+    every epoch. Raises MixError for a weight that is then no whole number.
+    """
 
     files: tuple[tuple[Instruction, ...], ...]
     weights: tuple[float, ...]
+    epochs: bool = False
+
+    def __post_init__(self) -> None:
+        if self.epochs and (odd := [weight for weight in self.weights if weight != int(weight)]):
+            raise MixError(
+                f"weights {odd}: with `epochs` a weight is how often an epoch has each item, a whole number"
+            )
 
     @property
     def size(self) -> int:
-        """Items of all files: an epoch."""
-        return sum(map(len, self.files))
+        """Items of an epoch."""
+        if not self.epochs:
+            return sum(map(len, self.files))
+        return sum(int(weight) * len(file) for weight, file in zip(self.weights, self.files))
 
     def draw(self, *, seed: int, step: int, n: int, rank: int = 0, world: int = 1) -> list[Instruction]:
         """This process's share of the n items of a step. Raises MixError when n cannot be shared out."""
@@ -59,17 +72,50 @@ class Mix:
             raise MixError(
                 f"a batch of {n} cannot be shared by {world} processes; make it a multiple of {world}"
             )
+        mine = slice(rank * (n // world), (rank + 1) * (n // world))
+        if self.epochs:
+            return [self._passed(place, seed) for place in range(step * n, (step + 1) * n)[mine]]
         rng = np.random.default_rng((seed, step))
         share = np.array(self.weights) / sum(self.weights)
         chosen = rng.choice(len(self.files), size=n, p=share)
         at = rng.random(n)
         drawn = [self.files[f][int(u * len(self.files[f]))] for f, u in zip(chosen, at)]
-        return drawn[rank * (n // world) : (rank + 1) * (n // world)]
+        return drawn[mine]
+
+    def _passed(self, place: int, seed: int) -> Instruction:
+        """The item at a place of all epochs, one after the other."""
+        epoch, within = divmod(place, self.size)
+        at = int(_order(seed, epoch, self.size)[within])
+        for weight, file in zip(self.weights, self.files):
+            if at < int(weight) * len(file):
+                return file[at % len(file)]
+            at -= int(weight) * len(file)
+        raise AssertionError("an order holds the places of an epoch")
 
 
-def read_mix(folder: Path, weights: Mapping[str, float], *, known: Callable[[str], bool]) -> Mix:
-    """The named files of `folder`. Raises MixError for an empty file, a weight that is not positive, or audio
-    that has no features (`known` is false)."""
+@functools.lru_cache(maxsize=2)  # a batch may end one epoch and begin the next
+def _order(seed: int, epoch: int, size: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lengths:
+    """How texts fit. cut: longer than allowed; unanswered: those of them whose prompt alone is as long."""
+
+    texts: int
+    cut: int
+    unanswered: int
+
+    def __str__(self) -> str:
+        alone = f", {self.unanswered} of them within the question" if self.unanswered else ""
+        return f"{self.cut} of {self.texts} texts are cut{alone}"
+
+
+def read_mix(
+    folder: Path, weights: Mapping[str, float], *, known: Callable[[str], bool], epochs: bool = False
+) -> Mix:
+    """The named files of `folder`; epochs: see `Mix`. Raises MixError for an empty file, a weight that is not
+    positive, or audio that has no features (`known` is false)."""
     files = []
     for name, weight in weights.items():
         items = _read(folder / f"{name}.json")
@@ -83,7 +129,7 @@ def read_mix(folder: Path, weights: Mapping[str, float], *, known: Callable[[str
                 "run the stage `features` again, with the sets that these belong to"
             )
         files.append(items)
-    return Mix(tuple(files), tuple(weights.values()))
+    return Mix(tuple(files), tuple(weights.values()), epochs)
 
 
 @functools.lru_cache(maxsize=8)
@@ -93,25 +139,46 @@ def _read(path: Path) -> tuple[Instruction, ...]:
 
 
 def check_lengths(
-    mix: Mix, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, form: Format = alpaca
-) -> None:
-    """Raise ContextTooLong, with the items, for texts that do not fit, before anything is trained.
+    mix: Mix,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_tokens: int,
+    long_texts: LongTexts = "refuse",
+    hints: Hints | None = None,
+    tag_logits: Callable[[Sequence[str]], Tensor] | None = None,
+    labels: Sequence[str] = (),
+    gold: Mapping[str, Sequence[str]] | None = None,
+    form: Format = alpaca,
+) -> Lengths:
+    """How the texts of a mix fit, hint sentences included, before anything is trained.
 
-    A soft prompt is drawn with its audio and is checked in its batch.
+    hints to form: as for `prompts`. Raises ContextTooLong, with the items, for texts that do not fit and may
+    not be cut.
     """
-    texts: dict[tuple[str, str], Instruction] = {}  # many items share their words
-    for item in itertools.chain.from_iterable(mix.files):
-        texts.setdefault(form(turns_of(item)), item)
-    pairs = list(texts.items())
-    for first in range(0, len(pairs), 4096):
-        part = pairs[first : first + 4096]
-        encode_texts(
-            tokenizer,
-            [prompt for (prompt, _), _ in part],
-            [answer for (_, answer), _ in part],
-            ids=[f"{item.audio_id} ({item.task})" for _, item in part],
-            max_tokens=max_tokens,
+    items = list(itertools.chain.from_iterable(mix.files))
+    cut, unanswered, long = 0, 0, list[str]()
+    for first in range(0, len(items), 4096):
+        part = items[first : first + 4096]
+        said = [turns_of(item) for item in part]
+        asked = prompts(said, hints, tag_logits or _no_tags, labels=labels, gold=gold or {}, form=form)
+        found = text_lengths(tokenizer, asked, [form(turns)[1] for turns in said])
+        for item, (head, whole) in zip(part, found, strict=True):
+            if whole > max_tokens:
+                cut, unanswered = cut + 1, unanswered + (head >= max_tokens)
+                if len(long) < SHOWN:
+                    long.append(f"{item.audio_id} ({item.task}, {whole} tokens)")
+    if long and long_texts == "refuse":
+        hinted = ", some for their hint sentence (hints.limit)" if hints else ""
+        raise ContextTooLong(
+            f"{cut} of {len(items)} texts exceed {max_tokens} tokens{hinted}: {', '.join(long)}"
+            f"{' ...' if cut > SHOWN else ''}; raise max_tokens, leave these items out, or set "
+            "long_texts: cut"
         )
+    return Lengths(texts=len(items), cut=cut, unanswered=unanswered)
+
+
+def _no_tags(audios: Sequence[str]) -> Tensor:
+    raise MixError(f"hints for {audios[0]} need the tagger's features")
 
 
 def prompts(
@@ -161,6 +228,7 @@ def instruction_batches(
     gold: Mapping[str, Sequence[str]] | None = None,
     known: Mapping[str, Branch] = BRANCHES,
     form: Format = alpaca,
+    long_texts: LongTexts = "refuse",
 ) -> Callable[[int], Iterator[dict[str, Any]]]:
     """`batches(step)` for `core.train.loop.fit`; `batch_size` counts the items of all processes.
 
@@ -178,17 +246,15 @@ def instruction_batches(
             )
             said = [turns_of(item) for item in items]
             ids = [f"{item.audio_id} ({item.task})" for item in items]
-            try:
-                text = encode_texts(
-                    tokenizer,
-                    prompts(said, hints, store.tag_logits, labels=labels, gold=gold or {}, form=form),
-                    [form(turns)[1] for turns in said],
-                    ids=ids,
-                    max_tokens=max_tokens,
-                    loss_on=loss_on,
-                )
-            except ContextTooLong as error:
-                raise ContextTooLong(f"{error} (with the hint sentence; see hints.limit)") from None
+            text = encode_texts(
+                tokenizer,
+                prompts(said, hints, store.tag_logits, labels=labels, gold=gold or {}, form=form),
+                [form(turns)[1] for turns in said],
+                ids=ids,
+                max_tokens=max_tokens,
+                loss_on=loss_on,
+                long_texts=long_texts,
+            )
             yield {
                 "ids": ids,
                 "features": read_features(store, branches, [item.audio_id for item in items], known),

@@ -51,7 +51,6 @@ class Bridge:
     lora_alpha: float = 16.0
     lora_dropout: float = 0.05
     lora_targets: tuple[str, ...] = ("q_proj", "v_proj")
-    max_tokens: int = 108  # of instruction and answer (the release's cutoff_len)
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the frozen language model
 
 

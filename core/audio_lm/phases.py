@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from core.adapters.prefix_lm import AudioPrefixLM, load_trained, save_trained
+from core.adapters.prefix_lm import AudioPrefixLM, LongTexts, load_trained, save_trained
 from core.audio_lm.artefact import Artefact, read_artefact, write_artefact
 from core.audio_lm.batches import Hints, Mix, check_lengths, instruction_batches, read_mix
 from core.audio_lm.branches import BRANCHES, Branch
@@ -31,8 +31,9 @@ from core.train.optimisation import TrainingOptions
 class Phase:
     """One stage of the curriculum. mix: instruction file -> weight; parts: globs of what trains.
 
-    epochs: passes over the files of the mix, in place of options.steps. loss_on "all" is the release's
-    train_on_inputs, "answer" ours.
+    epochs: passes over the files of the mix, in place of options.steps (core.audio_lm.batches.Mix). loss_on
+    "all" is the release's train_on_inputs, "answer" ours. max_tokens: of instruction and answer, the
+    release's cutoff_len; long_texts: what happens to longer ones, "cut" in the release.
     """
 
     mix: dict[str, float]
@@ -41,6 +42,8 @@ class Phase:
     batch_size: int
     epochs: float | None = None
     loss_on: Literal["answer", "all"] = "answer"
+    max_tokens: int = 108
+    long_texts: LongTexts = "refuse"
 
 
 def train_row(
@@ -55,21 +58,23 @@ def train_row(
     parent: Path | None,
     starts: Mapping[str, Path],
     context: Context,
-    max_tokens: int | None = None,
     branches: Mapping[str, Branch] = BRANCHES,
 ) -> None:
     """Train every seed through its phases and write checkpoints/<profile>/<variant>/seed<n>/.
 
     features: the folder of `core.audio_lm.features`; instructions: that of the files which the mixes name.
     parent: the folder of a model whose last weights are continued; without one the branches in `starts` begin
-    with the weights in those files, and the rest anew. max_tokens: of instruction and answer, in place of the
-    bridge's. branches: all that are known. A killed run continues in the phase where it was.
+    with the weights in those files, and the rest anew. branches: all that are known. A killed run continues
+    in the phase where it was.
     """
     encoders = heard_by(architecture, branches)
     records = tuple(read_encoder(features / name) for name in encoders)
     store = open_store(features, sets, encoders)
     labels = labels_of(records)
-    mixes = {name: read_mix(instructions, phase.mix, known=store.knows) for name, phase in phases.items()}
+    mixes = {
+        name: read_mix(instructions, phase.mix, known=store.knows, epochs=phase.epochs is not None)
+        for name, phase in phases.items()
+    }
     gold = read_truth(features, sets) if hints is not None and hints.source == "gold" else {}
     fresh = {} if parent else {name: starts[name] for name in architecture.branches if name in starts}
     lm_record = read_record(context.root, context.profile, "language_model")
@@ -82,7 +87,6 @@ def train_row(
         hints=hints,
     )
     mine, form = artefact.identity, FORMATS[architecture.prompt]
-    longest = max_tokens or architecture.bridge.max_tokens
     for seed in seeds:
         folder = context.path("checkpoints", str(context.variant), f"seed{seed}")
         settings = {
@@ -92,8 +96,7 @@ def train_row(
         }
         identity = run_identity(
             context,
-            config=settings
-            | {"sets": sets, "hints": asdict(hints) if hints else None, "max_tokens": longest},
+            config=settings | {"sets": sets, "hints": asdict(hints) if hints else None},
         )
         if open_folder(folder, identity):
             print(f"{context.variant} seed {seed} is complete")
@@ -114,11 +117,8 @@ def train_row(
             load_parent(model, parent / f"seed{seed}", identity=mine)
         if hardware.is_main_process():
             write_artefact(folder, artefact)
-        files = {
-            id(file): file for mix in mixes.values() for file in mix.files
-        }  # each once, not once a phase
-        whole = Mix(tuple(files.values()), (1.0,) * len(files))
-        check_lengths(whole, tokenizer, max_tokens=longest, form=form)
+        told: dict[str, Any] = {"hints": hints, "labels": labels, "gold": gold, "form": form}
+        say_lengths(phases, mixes, tokenizer, tag_logits=store.tag_logits, **told)
         with context.tracker.child(f"{context.variant} seed {seed}", params={"seed": seed}) as run:
             for number, (name, phase) in enumerate(phases.items()):
                 batches = instruction_batches(
@@ -127,13 +127,11 @@ def train_row(
                     tokenizer,
                     branches=architecture.branches,
                     known=branches,
-                    form=form,
                     batch_size=phase.batch_size,
-                    max_tokens=longest,
+                    max_tokens=phase.max_tokens,
+                    long_texts=phase.long_texts,
                     loss_on=phase.loss_on,
-                    hints=hints,
-                    labels=labels,
-                    gold=gold,
+                    **told,
                     seed=1000 * seed + number,
                     accumulation=phase.options.accumulation,
                 )
@@ -151,6 +149,21 @@ def train_row(
         if hardware.is_main_process():
             save_trained(model, folder / "model.safetensors", identity=mine)
         close_folder(folder, identity)
+
+
+def say_lengths(phases: Mapping[str, Phase], mixes: Mapping[str, Mix], tokenizer: Any, **told: Any) -> None:
+    """Say of each file how many of its texts are cut, each file once. Raises ContextTooLong, see there."""
+    known = set[tuple[int, int, str]]()
+    for name, phase in phases.items():
+        for file, title in zip(mixes[name].files, phase.mix, strict=True):
+            key = (id(file), phase.max_tokens, phase.long_texts)
+            if key in known:
+                continue
+            known.add(key)
+            limits: dict[str, Any] = {"max_tokens": phase.max_tokens, "long_texts": phase.long_texts}
+            found = check_lengths(Mix((file,), (1.0,)), tokenizer, **limits, **told)
+            if found.cut and hardware.is_main_process():
+                print(f"{title}: {found} at {phase.max_tokens} tokens")
 
 
 def run_phase(

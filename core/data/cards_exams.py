@@ -89,6 +89,16 @@ def _hub_card(
 
 _LALMS = (
     _hub_card(
+        "Qwen/Qwen2-Audio-7B",
+        what="Qwen2-Audio (8.4 B parameters), before instruction tuning",
+        licence="Apache-2.0",
+        revision="main",
+        size="16.8 GB",
+        files=(_INDEXED, _TOKENIZER, _AUDIO),
+        citation="Chu et al., Qwen2-Audio Technical Report, 2024",
+        notes="No commit is pinned here: note the one that you got beside the numbers.",
+    ),
+    _hub_card(
         "Qwen/Qwen2-Audio-7B-Instruct",
         what="Qwen2-Audio-Instruct (8.4 B parameters)",
         licence="Apache-2.0",

@@ -1,4 +1,4 @@
-"""A trained CLAP, opened to embed audio and text: what papers that use CompA-CLAP share."""
+"""A CLAP, trained here or public, opened to embed audio and text: what papers that use CompA-CLAP share."""
 
 from __future__ import annotations
 
@@ -13,25 +13,34 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from core.audio.mel import ClapMel
-from core.encoders.clap import Clap
-from core.encoders.clap_folder import Shape, make_front_end, make_model, read_shape, tokenize, weights_of
+from core.encoders.clap import Clap, load_laion
+from core.encoders.clap_folder import (
+    FrontEnd,
+    ModelError,
+    make_front_end,
+    make_model,
+    read_shape,
+    tokenize,
+    weights_of,
+)
 from core.train.checkpoints import load_model
 
 
 @dataclass(frozen=True)
 class TrainedClap:
-    """The towers with their front end and tokenizer; `weights` is the file they came from."""
+    """The towers with their front end and tokenizer; `weights` is the file they came from.
+
+    sample_rate: of the waveforms that it hears. max_tokens: where texts are cut; pad_to_max: whether shorter
+    ones are padded to it.
+    """
 
     model: Clap
     mel: ClapMel
     tokenizer: Tokenizer
-    shape: Shape
     weights: Path
-
-    @property
-    def sample_rate(self) -> int:
-        """Of the waveforms that it hears."""
-        return self.shape.front_end.sample_rate
+    sample_rate: int
+    max_tokens: int
+    pad_to_max: bool
 
     @torch.inference_mode()
     def embed_audio(self, waveforms: Sequence[np.ndarray], ids: Sequence[str]) -> Tensor:
@@ -44,12 +53,7 @@ class TrainedClap:
     @torch.inference_mode()
     def embed_text(self, texts: Sequence[str]) -> Tensor:
         """Texts -> (N, D) of length 1, float32 on the CPU; cut at the tower's most tokens, as CompA's are."""
-        ids, mask = tokenize(
-            self.tokenizer,
-            texts,
-            max_tokens=self.shape.text.max_tokens,
-            pad_to_max=self.shape.pooling == "padded",
-        )
+        ids, mask = tokenize(self.tokenizer, texts, max_tokens=self.max_tokens, pad_to_max=self.pad_to_max)
         device = self.model.log_scale.device
         return F.normalize(self.model.embed_text(ids.to(device), mask.to(device)).float(), dim=1).cpu()
 
@@ -60,5 +64,47 @@ def open_clap(checkpoints: Path, variant: str, seed: int, *, device: torch.devic
     model = make_model(shape)
     weights = weights_of(checkpoints, variant, seed)
     load_model(model, weights)
-    mel = make_front_end(shape.front_end).to(device)
-    return TrainedClap(model.eval().to(device), mel, tokenizer, shape, weights)
+    return _opened(
+        model,
+        shape.front_end,
+        tokenizer,
+        weights,
+        device=device,
+        max_tokens=shape.text.max_tokens,
+        pad_to_max=shape.pooling == "padded",
+    )
+
+
+def open_laion_clap(folder: Path, *, device: torch.device) -> TrainedClap:
+    """LAION-CLAP (`laion/clap-htsat-fused`) from a folder in the layout of the Hub, with its tokenizer.
+
+    Raises ModelError for an absent tokenizer; FileNotFoundError, WeightsError as `load_laion`.
+    """
+    model, words = load_laion(folder), folder / "tokenizer.json"
+    if not words.is_file():
+        raise ModelError(f"no {words}: fetch it with the weights")
+    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])[0]
+    tokenizer = Tokenizer.from_file(str(words))
+    return _opened(model, FrontEnd(), tokenizer, weights, device=device, max_tokens=77, pad_to_max=True)
+
+
+def _opened(
+    model: Clap,
+    front_end: FrontEnd,
+    tokenizer: Tokenizer,
+    weights: Path,
+    *,
+    device: torch.device,
+    max_tokens: int,
+    pad_to_max: bool,
+) -> TrainedClap:
+    mel = make_front_end(front_end).to(device)
+    return TrainedClap(
+        model=model.eval().to(device),
+        mel=mel,
+        tokenizer=tokenizer,
+        weights=weights,
+        sample_rate=front_end.sample_rate,
+        max_tokens=max_tokens,
+        pad_to_max=pad_to_max,
+    )

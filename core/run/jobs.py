@@ -5,6 +5,7 @@
 runs what `dvc repro projects/gama` would run, in the order of DVC's graph, each stage as a job of its own
 (`dvc --wait-for-lock repro --single-item STAGE`), the longest way to the tables first. The cores are divided
 among the jobs, unless OMP_NUM_THREADS says otherwise; results and `dvc.lock` files are those of `dvc repro`.
+`--dry` says which they are, also in a fresh clone, where `dvc repro --dry` stops at the first missing file.
 What a stage prints goes to a file in .dvc/tmp/jobs/ and is shown when it fails. Exit codes: 0; 1 when a stage
 failed (what does not need it still runs); 2 for a wrong request; 128 + signal after Ctrl-C or SIGTERM, when
 the stages that ran have kept what they can and the same command goes on.
@@ -229,6 +230,19 @@ def _close(run: Run, plan: Plan, target: str, seconds: float, out: TextIO) -> in
     return 0
 
 
+def say_stale(root: Path, target: str, *, profile: str, out: TextIO = sys.stderr) -> int:
+    """Print the stages that would run, in their order; also where what they read is not made yet."""
+    plan = read_plan(root, target)
+    would = stale(plan)
+    for name in plan.stages:
+        if name in would:
+            _say(out, name)
+    seconds = place.guessed(would, place.seconds_of(root, profile))
+    took = f", {place.about(sum(seconds.values()))} one after the other" if any(seconds.values()) else ""
+    _say(out, f"{target}: {len(would)} of {len(plan.stages)} stages would run{took}")
+    return 0
+
+
 @contextmanager
 def _alone(root: Path) -> Iterator[None]:
     (root / ".dvc" / "tmp").mkdir(parents=True, exist_ok=True)
@@ -285,6 +299,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("paper", help="a folder under projects/, or any stage as DVC addresses it")
     parser.add_argument("--jobs", type=int, default=2, help="stages at a time (default: 2)")
+    parser.add_argument("--dry", action="store_true", help="only say which stages would run")
     parser.add_argument("--profile", help="writes this word into params.yaml first")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the repository (default: here)")
     options = parser.parse_args(argv)
@@ -294,6 +309,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         profile = choose_profile(options.root, options.profile)
         target = f"projects/{options.paper}" if is_paper else options.paper
+        if options.dry:
+            return say_stale(options.root, target, profile=profile)
         return run_jobs(options.root, target, jobs=options.jobs, profile=profile)
     except (PipelineError, ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

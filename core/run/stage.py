@@ -15,6 +15,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,7 +70,7 @@ def run(stage_function: Callable[..., None], schema: type[Any], argv: list[str] 
     """Run `stage_function(config, context=...)` as the command line asks: [VARIANT] [--profile NAME].
 
     Exit codes: 0; 2 with one message for wrong configuration or input (exceptions that this repository
-    defines); 128 + signal after Ctrl-C or SIGTERM. Anything else is a bug and leaves its traceback.
+    defines or raises); 128 + signal after Ctrl-C or SIGTERM. Anything else is a bug and leaves its traceback.
     """
     module, root = _module_and_root(stage_function)
     paper, stage = _paper_and_stage(module)
@@ -93,7 +94,7 @@ def run(stage_function: Callable[..., None], schema: type[Any], argv: list[str] 
                 )
             raise SystemExit(128 + number) from None
         except Exception as error:
-            if type(error).__module__.split(".")[0] not in OURS:
+            if not _is_ours(error):
                 raise
             _say(f"{command}: {error}")
             raise SystemExit(2) from None
@@ -265,6 +266,17 @@ def _signals_raise() -> Iterator[None]:
 
 def _first_lines(stage_function: Callable[..., None]) -> str:
     return (sys.modules[stage_function.__module__].__doc__ or "").strip()
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether this repository defined the exception, or raised it in so many words: then it is an advice."""
+    if type(error).__module__.split(".")[0] in OURS:
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames or not (frames[-1].line or "").startswith("raise "):
+        return False
+    folders = Path(frames[-1].filename).parts
+    return any(name in folders for name in OURS) and "site-packages" not in folders
 
 
 def _say(message: str) -> None:

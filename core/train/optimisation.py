@@ -24,7 +24,8 @@ class TrainingOptions:
     steps: int
     learning_rate: float  # the peak
     warmup_steps: int = 0
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"  # after the warm-up; the first two end at 0
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"  # after the warm-up
+    end_learning_rate: float = 0.0  # where cosine and linear end
     optimizer: Literal["adam", "adamw"] = "adamw"
     weight_decay: float = 0.0  # of parameters with two or more dimensions
     betas: tuple[float, float] = (0.9, 0.999)
@@ -52,6 +53,10 @@ class TrainingOptions:
             raise TrainingError(f"warmup_steps ({self.warmup_steps}) exceeds steps ({self.steps})")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise TrainingError(f"learning_rate must be positive and finite, got {self.learning_rate}")
+        if not 0 <= self.end_learning_rate <= self.learning_rate:
+            raise TrainingError(
+                f"end_learning_rate must lie between 0 and learning_rate, got {self.end_learning_rate}"
+            )
         if self.gradient_clip is not None and not self.gradient_clip > 0:
             raise TrainingError(
                 f"gradient_clip must be positive, or None for no clipping, got {self.gradient_clip}"
@@ -64,7 +69,8 @@ def learning_rate(step: int, options: TrainingOptions) -> float:
         return options.learning_rate * (step + 1) / options.warmup_steps
     done = (step - options.warmup_steps) / max(options.steps - options.warmup_steps, 1)
     factors = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0}
-    return options.learning_rate * factors[options.schedule]
+    end = options.end_learning_rate
+    return end + (options.learning_rate - end) * factors[options.schedule]
 
 
 def freeze_all_but(model: nn.Module, globs: tuple[str, ...]) -> list[nn.Parameter]:

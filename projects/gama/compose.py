@@ -1,8 +1,9 @@
 """Write the instruction data. Reads: the bank (mini) or the training splits of imported data sets; writes:
 data/<profile>/scenes.jsonl and data/<profile>/instructions/*.json in GAMA's official schema.
 
-Files: `classification` (stages 1 and 2), `closed` and `open` (OpenAQA's two halves), `compa_r_train`, and
-`captions`, from which the Q-Former is pre-trained. An audio is named "<set>:<id>", as in the feature store.
+Files: `classification` (stages 1 and 2), `closed` and `open` (OpenAQA's two halves), `compa_r_train`
+(CompA-R, from scenes or imported), and `captions`, from which the Q-Former is pre-trained. An audio is named
+"<set>:<id>", as in the feature store.
 """
 
 from __future__ import annotations
@@ -161,8 +162,9 @@ def from_row(name: str, row: Mapping[str, Any]) -> Iterator[tuple[str, Instructi
     if row.get("question"):
         for answer in sorted(set(row["answers"])):
             yield "closed", item(CLOSED + row["question"], answer, "question")
+    asked = "compa_r_train" if name == "compa_r" else "open"
     for pair in row.get("questions") or ():
-        yield "open", item(pair["instruction"], pair["output"], pair["task"])
+        yield asked, item(pair["instruction"], pair["output"], pair["task"])
 
 
 if __name__ == "__main__":

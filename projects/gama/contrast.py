@@ -1,6 +1,6 @@
 """Classify the test sets with a CLAP. Reads: predictions/<profile>/gold, the data sets and a variant of
-CompA's checkpoints; writes: predictions/<profile>/<variant>/own/<set>.jsonl, per item and seed the scores of
-all classes.
+CompA's checkpoints, or public weights; writes: predictions/<profile>/<variant>/own/<set>.jsonl, per item and
+seed the scores of all classes.
 
 Zero-shot: the class whose prompt is nearest to the audio. The artefact is CompA's, as trained for its own
 tables.
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from core.encoders.trained_clap import open_clap
+from core.encoders.trained_clap import TrainedClap, open_clap, open_laion_clap
 from core.report.predictions import Prediction, short, write_predictions
 from core.report.scoring import read_lines
+from core.run.files import write_text_atomic
 from core.run.progress import progress
 from core.run.stage import Context
 from projects.gama.features import dataset_batches
@@ -27,10 +28,13 @@ DIGITS = 3  # of a score; what ties then loses
 
 @dataclass(frozen=True)
 class Config:
-    """variant: of CompA's checkpoints. sets: those of rows.yaml, of which labels are asked."""
+    """variant: of CompA's checkpoints; weights: the folder of LAION-CLAP in its place, skipped when absent.
+    sets: those of rows.yaml, of which labels are asked.
+    """
 
-    variant: str
     sets: dict[str, TestSet]
+    variant: str = ""
+    weights: str = ""
     seeds: tuple[int, ...] = (0,)
     prompt: str = "This is a sound of {}"
     batch_size: int = 64
@@ -38,10 +42,15 @@ class Config:
 
 @torch.inference_mode()
 def contrast(config: Config, *, context: Context) -> None:
-    """Write the scores of every set."""
-    compa = context.root / "projects" / "compa" / "checkpoints" / context.profile
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    models = [open_clap(compa, config.variant, seed, device=device) for seed in config.seeds]
+    """Write the scores of every set, or why there are none."""
+    note = context.path("predictions", str(context.variant), "not_run.txt")
+    if config.weights and not (context.root / config.weights / "config.json").is_file():
+        reason = f"the weights are not in {config.weights}; `python -m core.data.doctor gama` tells more"
+        write_text_atomic(note, reason + "\n")
+        print(f"{context.variant}: not run: {reason}")
+        return
+    note.unlink(missing_ok=True)
+    models = open_models(config, context)
     datasets = context.root / "shared_data" / "datasets" / context.profile
     heard: dict[str, tuple[list[str], np.ndarray]] = {}  # data set -> ids and embeddings (S, N, D)
     gold = context.path("predictions", "gold")
@@ -71,6 +80,15 @@ def contrast(config: Config, *, context: Context) -> None:
             [Prediction(id=id, scores=tuple(short(scores[place[id]], DIGITS))) for id in wanted],
         )
         print(f"{name}: {len(wanted)} items")
+
+
+def open_models(config: Config, context: Context) -> list[TrainedClap]:
+    """One a seed, or the public one."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if config.weights:
+        return [open_laion_clap(context.root / config.weights, device=device)]
+    compa = context.root / "projects" / "compa" / "checkpoints" / context.profile
+    return [open_clap(compa, config.variant, seed, device=device) for seed in config.seeds]
 
 
 if __name__ == "__main__":

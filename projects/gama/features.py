@@ -134,14 +134,11 @@ def sources(
         context.path("data", "scenes.jsonl"),
         context.root / "shared_data" / "bank" / context.profile,
     )
-    made: Any = None
-    if scenes.is_file():
+    if scenes.is_file() and scenes.stat().st_size:  # a profile with official data composes none
         clips = json.loads((bank / "bank.json").read_text(encoding="utf-8"))["splits"]["train"]["sha256"]
         made = [hashlib.sha256(scenes.read_bytes()).hexdigest(), clips, config.labels]
-    yield (
-        ("train", SCENES),
-        Source(made, scene_batches(config, sample_rate, context=context), scene_truth(context)),
-    )
+        heard = scene_batches(config, sample_rate, context=context)
+        yield ("train", SCENES), Source(made, heard, scene_truth(context))
     datasets = context.root / "shared_data" / "datasets" / context.profile
     tests = dict.fromkeys(one.dataset or name for name, one in config.sets.items())
     asked = [(name, "train") for name in config.train_sets] + [(name, "test") for name in tests]
@@ -158,8 +155,7 @@ def sources(
 
 def scene_truth(context: Context) -> dict[str, list[str]]:
     """The labels of each training scene, in the order of their starts."""
-    path = context.path("data", "scenes.jsonl")
-    scenes = _scenes(path) if path.is_file() else []
+    scenes = _scenes(context.path("data", "scenes.jsonl"))
     return {scene.id: list(facts(scene).labels()) for scene in scenes}
 
 
@@ -177,10 +173,7 @@ def dataset_truth(folder: Path, split: str) -> dict[str, list[str]]:
 
 def scene_batches(config: Config, sample_rate: int, *, context: Context) -> Batches:
     """Training scenes, rendered here and kept nowhere."""
-    path = context.path("data", "scenes.jsonl")
-    if not path.is_file():
-        return
-    known = _scenes(path)
+    known = _scenes(context.path("data", "scenes.jsonl"))
     folder = context.root / "shared_data" / "bank" / context.profile
     bank = read_bank(folder, splits=["train"]).only(config.labels)
     if bank.sample_rate < sample_rate:  # the sounds would lack what the encoder knows of the higher bands

@@ -9,6 +9,7 @@ GAMA, appendix E, after BLIP-2.
 from __future__ import annotations
 
 import itertools
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from core.adapters.bert_start import copy_text_tower
-from core.adapters.prefix_lm import AudioPrefixLM
+from core.adapters.prefix_lm import AudioPrefixLM, LongTexts
 from core.adapters.projector import Projector
 from core.adapters.qformer import AudioQFormer, QFormerShape
 from core.audio_lm.batches import Mix, check_lengths, instruction_batches, read_mix
@@ -54,6 +55,8 @@ class Config:
     generative_batch_size: int = 128
     max_tokens: int = 32  # of a caption
     max_prompt_tokens: int = 108
+    long_texts: LongTexts = "refuse"  # of stage 2; the release cuts
+    epochs: float | None = None  # passes over the captions, in place of both stages' options.steps
     label_smoothing: float = 0.1
     prefix_scale: float = 1.0
     seed: int = 0
@@ -63,7 +66,8 @@ def pretrain(config: Config, *, context: Context) -> None:
     """Both stages, one after the other."""
     store = open_store(context.path("data", "features", "train"), config.sets, ("ast",))
     folder = context.path("data", "instructions")
-    mix = read_mix(folder, {"captions": 1.0}, known=store.knows)
+    passes = config.epochs is not None
+    mix = read_mix(folder, {"captions": 1.0}, known=store.knows, epochs=passes)
     tower = foundation_path(context.root, context.profile, "text_tower")
     from transformers import AutoTokenizer
 
@@ -83,7 +87,7 @@ def pretrain(config: Config, *, context: Context) -> None:
             Bridging(model, label_smoothing=config.label_smoothing),
             loss=bridging_loss,
             batches=lambda step: caption_batches(mix, store, words, step=step, config=config),
-            options=replace(config.bridging, seed=config.seed),
+            options=stage_options(config.bridging, config.batch_size, mix, config),
             folder=out / "bridging",
             log=run.log_metrics,
         )
@@ -94,7 +98,8 @@ def pretrain(config: Config, *, context: Context) -> None:
     seed_all(config.seed)
     lm, tokenizer = load_language_model(foundation_path(context.root, context.profile, "language_model"))
     lm.requires_grad_(False)
-    check_lengths(mix, tokenizer, max_tokens=config.max_prompt_tokens)
+    limits: dict[str, Any] = {"max_tokens": config.max_prompt_tokens, "long_texts": config.long_texts}
+    print(f"captions: {check_lengths(mix, tokenizer, **limits)} at {config.max_prompt_tokens} tokens")
     width = lm.get_input_embeddings().weight.shape[1]
     speaking = AudioQFormer(shape)
     speaking.load_state_dict(model.state_dict())  # not from the file, which another process writes
@@ -110,14 +115,14 @@ def pretrain(config: Config, *, context: Context) -> None:
                 tokenizer,
                 branches=("qformer",),
                 batch_size=config.generative_batch_size,
-                max_tokens=config.max_prompt_tokens,
+                **limits,
                 loss_on="answer",
                 hints=None,
                 labels=(),
                 seed=config.seed,
                 accumulation=config.generative.accumulation,
             ),
-            options=replace(config.generative, seed=config.seed),
+            options=stage_options(config.generative, config.generative_batch_size, mix, config),
             folder=out / "generative",
             log=run.log_metrics,
         )
@@ -125,6 +130,14 @@ def pretrain(config: Config, *, context: Context) -> None:
         save_model(branch, out / "generative.safetensors")
     print(f"generative: loss {history.losses[0]:.3f} -> {history.losses[-1]:.3f}")
     close_folder(out, identity)
+
+
+def stage_options(options: TrainingOptions, batch_size: int, mix: Mix, config: Config) -> TrainingOptions:
+    """A stage's options with the pre-training's seed, and the steps of its epochs where these are given."""
+    steps = options.steps
+    if config.epochs is not None:
+        steps = max(1, math.ceil(config.epochs * mix.size / (batch_size * options.accumulation)))
+    return replace(options, seed=config.seed, steps=steps)
 
 
 class Bridging(nn.Module):

@@ -19,7 +19,7 @@ from core.answering.question import Answer, PromptStyle
 from core.audio_lm.artefact import AudioLm, open_audio_lm, open_encoders
 from core.audio_lm.encoders import Encoder
 from core.data.choices import ChoiceItem
-from core.encoders.trained_clap import open_clap
+from core.encoders.trained_clap import open_clap, open_laion_clap
 from core.language.cache import CachedChat
 from core.language.client import Chat, Options
 from core.language.http import Endpoint, connect, unusable
@@ -28,7 +28,8 @@ from core.run.stage import Context
 from projects.mmau.gold import read_texts
 
 Decode = Literal["words", "likelihood"]
-Kind = Literal["control", "audio_lm", "clap", "reader", "lalm", "endpoint", "reading_endpoint"]
+Kind = Literal["control", "audio_lm", "clap", "public_clap", "reader", "lalm", "endpoint", "reading_endpoint"]
+PUBLIC = ("lalm", "public_clap")  # weights that a person fetches
 READERS = ("reader", "reading_endpoint")
 STATEMENTS = {"option": plain_statement, "joined": joined_statement}
 
@@ -40,6 +41,7 @@ class Config:
     control   conditions: random, first, longest, most_frequent
     audio_lm  GAMA's row of the variant's name; conditions: own, noise, other, none
     clap      CompA's model of the variant's name; conditions as audio_lm
+    public_clap  folder: LAION-CLAP; conditions as audio_lm
     reader    a row of ours that hears nothing; conditions: the descriptions it reads (stage `describe`),
               "truth" (what is true of the audio) and "nothing"
     lalm      folder: a checkpoint of transformers; conditions as audio_lm
@@ -88,9 +90,12 @@ def open_model(
         golds = [(one.answer, one.choices) for one in exam]
         picked = controls.named(condition, seed=config.seed, golds=golds)
         return Opened(picked, {"control": condition, "seed": config.seed})
-    if config.kind == "clap":
+    if config.kind in ("clap", "public_clap"):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        clap = open_clap(folder.parent, folder.name, config.seed, device=device)
+        if config.kind == "clap":
+            clap = open_clap(folder.parent, folder.name, config.seed, device=device)
+        else:
+            clap = open_laion_clap(folder, device=device)
         nearest = clap_answer(clap, statement=STATEMENTS[config.statement])
         return Opened(nearest, {"clap": place, "seed": config.seed, "statement": config.statement})
     if config.kind in ("audio_lm", "reader"):
@@ -143,14 +148,14 @@ def why_not(config: Config, context: Context) -> str:
             note = context.path("predictions", "descriptions", f"{name}.not_run.txt")
             if note.is_file():
                 return note.read_text(encoding="utf-8").strip()
-    if config.kind == "lalm" and not (context.root / config.folder / "config.json").is_file():
+    if config.kind in PUBLIC and not (context.root / config.folder / "config.json").is_file():
         return f"no checkpoint in {config.folder}"
     return ""
 
 
 def sizes_of(config: Config, context: Context) -> dict[str, int]:
     """The files of a checkpoint and their sizes in bytes; its outputs carry checksums (`Lalm.identity`)."""
-    if config.kind != "lalm":
+    if config.kind not in PUBLIC:
         return {}
     folder = context.root / config.folder
     return {path.name: path.stat().st_size for path in sorted(folder.glob("*")) if path.is_file()}

@@ -21,7 +21,6 @@ class Config:
 
     phases: dict[str, Phase]
     bridge: Bridge = field(default_factory=Bridge)
-    max_tokens: int = 400  # of instruction and answer
     seeds: tuple[int, ...] = (0,)
 
 
@@ -44,7 +43,6 @@ def train(config: Config, *, context: Context) -> None:
         parent=None,
         starts={},
         context=context,
-        max_tokens=config.max_tokens,
     )
 
 

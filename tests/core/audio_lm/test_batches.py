@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from core.adapters.prefix_lm import IGNORED, ContextTooLong
+from core.adapters.prefix_lm import IGNORED, AudioPrefixLM, ContextTooLong, encode_texts, text_lengths
 from core.audio_lm.batches import Hints, Mix, MixError, check_lengths, instruction_batches, prompts, read_mix
 from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import load_language_model
-from core.audio_lm.turns import asked
+from core.audio_lm.turns import alpaca as form
+from core.audio_lm.turns import asked, turns_of
 from core.data.instructions import Instruction, InstructionError, alpaca, write_instructions
 
 LABELS = ("dog_bark", "rain", "siren", "church_bell")
@@ -82,6 +83,21 @@ def test_files_come_by_weight_and_items_alike() -> None:
     assert max(large.values()) < 3 * len(drawn) / 4 / 60
 
 
+def test_an_epoch_has_every_item_as_often_as_its_weight_says() -> None:
+    files = (tuple(item("a", f"a{i}") for i in range(5)), tuple(item("b", f"b{i}") for i in range(7)))
+    mix = Mix(files, (1.0, 2.0), epochs=True)
+    assert mix.size == 19
+    drawn = [one.task for step in range(19) for one in mix.draw(seed=3, step=step, n=4)]  # four epochs
+    for epoch in range(4):
+        seen = Counter(drawn[19 * epoch : 19 * (epoch + 1)])
+        assert seen == {f"a{i}": 1 for i in range(5)} | {f"b{i}": 2 for i in range(7)}
+    assert drawn[:19] != drawn[19:38]
+    parts = [mix.draw(seed=3, step=4, n=6, rank=rank, world=2) for rank in range(2)]
+    assert [*parts[0], *parts[1]] == mix.draw(seed=3, step=4, n=6)
+    with pytest.raises(MixError, match="whole number"):
+        Mix(files, (1.0, 0.5), epochs=True)
+
+
 def test_a_mix_that_cannot_be_drawn_from(tmp_path: Path) -> None:
     write_instructions(tmp_path / "closed.json", [item("scenes:sc0"), item("scenes:gone")])
     write_instructions(tmp_path / "empty.json", [])
@@ -100,8 +116,60 @@ def test_a_mix_that_cannot_be_drawn_from(tmp_path: Path) -> None:
 def test_texts_that_do_not_fit_are_named_before_training(tokenizer: Any) -> None:
     mix = Mix(((item("scenes:a"), item("scenes:b", "open", "rain and " * 60)),), (1.0,))
     check_lengths(mix, tokenizer, max_tokens=600)
-    with pytest.raises(ContextTooLong, match=r"1 of 2 texts .*scenes:b \(open\)"):
+    with pytest.raises(ContextTooLong, match=r"1 of 2 texts .*scenes:b \(open"):
         check_lengths(mix, tokenizer, max_tokens=100)
+    found = check_lengths(mix, tokenizer, max_tokens=100, long_texts="cut")
+    assert str(found) == "1 of 2 texts are cut"
+    within = check_lengths(mix, tokenizer, max_tokens=8, long_texts="cut")
+    assert (within.texts, within.cut, within.unanswered) == (2, 2, 2)
+    assert "2 of them within the question" in str(within)
+
+
+def test_lengths_count_the_hint_sentence(store: Store, tokenizer: Any) -> None:
+    mix = Mix((tuple(item(f"scenes:sc{i}") for i in range(3)),), (1.0,))
+    told: dict[str, Any] = {"hints": Hints(threshold=0.0), "tag_logits": store.tag_logits, "labels": LABELS}
+    longest = max(
+        whole
+        for _, whole in text_lengths(
+            tokenizer, [form(turns_of(one))[0] for one in mix.files[0]], [one.output for one in mix.files[0]]
+        )
+    )
+    assert check_lengths(mix, tokenizer, max_tokens=longest).cut == 0
+    with pytest.raises(ContextTooLong, match=r"3 of 3 texts .*hint sentence"):
+        check_lengths(mix, tokenizer, max_tokens=longest, **told)
+    with pytest.raises(MixError, match="tagger"):
+        check_lengths(mix, tokenizer, max_tokens=longest, hints=Hints())
+
+
+def test_a_batch_without_a_label_teaches_nothing(fresh: Path) -> None:
+    lm, tokenizer = load_language_model(fresh / "shared_data" / "foundations" / "mini" / "language_model")
+    limits: dict[str, Any] = {"max_tokens": 8, "long_texts": "cut"}
+    text = encode_texts(
+        tokenizer, ["What is heard in this room?"] * 2, ["A.", "B."], ids=["a", "b"], **limits
+    )
+    assert (text.labels == IGNORED).all()
+    loss = AudioPrefixLM(lm, {})({}, text)["loss"]
+    loss.backward()
+    assert loss == 0
+    assert all(not p.grad.any() for p in lm.parameters() if p.grad is not None)
+
+
+def test_texts_are_cut_as_in_the_release(tokenizer: Any) -> None:
+    """LTU's and GAMA's tokenize(): the first cutoff_len tokens, with </s> where there is room for it."""
+    prompt, answers = "What is heard?", ["Rain.", "rain and " * 40]
+    whole = [
+        [*tokenizer(prompt)["input_ids"], *tokenizer(answer, add_special_tokens=False)["input_ids"]]
+        for answer in answers
+    ]
+    for limit in range(3, len(whole[1]) + 3):
+        made = encode_texts(
+            tokenizer, [prompt] * 2, answers, ids=["a", "b"], max_tokens=limit, long_texts="cut"
+        )
+        for row, ids in enumerate(whole):
+            wanted = ids[:limit] if len(ids) >= limit else [*ids, tokenizer.eos_token_id]
+            assert made.input_ids[row][made.attention_mask[row].bool()].tolist() == wanted
+            head = min(len(tokenizer(prompt)["input_ids"]), limit)
+            assert int((made.labels[row] != IGNORED).sum()) == len(wanted) - head
 
 
 def test_a_batch_holds_texts_and_the_features_of_their_audios(store: Store, tokenizer: Any) -> None:
@@ -172,11 +240,3 @@ def test_the_other_sources_of_tags(store: Store) -> None:
     assert chance == hinted(store, source="random")
     assert chance != predicted
     assert chance != hinted(store, source="random", seed=1)
-
-
-def test_a_hint_that_makes_a_text_too_long_says_so(store: Store, tokenizer: Any) -> None:
-    texts = [alpaca(one.instruction) + one.output for one in MIX.files[0]]
-    longest = max(len(ids) for ids in tokenizer(texts)["input_ids"]) + 1
-    next(batches(store, tokenizer, max_tokens=longest))
-    with pytest.raises(ContextTooLong, match=r"scenes:sc.*hints.limit"):
-        next(batches(store, tokenizer, max_tokens=longest, hints=Hints(threshold=0.0)))

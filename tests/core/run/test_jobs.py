@@ -167,6 +167,15 @@ def test_the_same_as_dvc_repro_with_two_at_a_time(repository: Path) -> None:
     assert set(jobs.place.seconds_of(repository, "mini")) == set(known)
 
 
+def test_what_would_run_is_said_of_a_fresh_clone(repository: Path) -> None:
+    code, said = run(repository, "demo", "--dry")
+    assert code == 0, said
+    assert f"projects/demo: {len(ORDER)} of {len(ORDER)} stages would run" in said
+    assert not (repository / "ran.txt").exists()
+    assert run(repository, "demo")[0] == 0
+    assert run(repository, "demo", "--dry")[1].splitlines()[-1].startswith("projects/demo: 0 of")
+
+
 def test_cores_are_divided_unless_the_user_said_otherwise(repository: Path) -> None:
     share = max(1, jobs.hardware.usable_cores() // 2)
     assert run(repository, "shared_data/dvc.yaml:bank@left", "--jobs", "2")[0] == 0

@@ -35,8 +35,10 @@ class Config:
 def work(config: Config, *, context: Context) -> None:
     if config.kind == "wrong":
         raise WrongInput("clips.csv line 3: no caption; remove the line or write one")
+    if config.kind == "absent":
+        raise FileNotFoundError("this profile has no exam: run the stage exams")
     if config.kind == "bug":
-        raise ValueError("a bug")
+        int("a bug")
     if config.kind == "sleep":
         for i in progress(range(10_000), desc="sleep"):
             write_text_atomic(context.path("results", "state"), str(i) * 1000)
@@ -58,6 +60,7 @@ work:
   common: {kind: plain}
   plain: {seed: 7}
   wrong: {kind: wrong}
+  absent: {kind: absent}
   bug: {kind: bug}
   sleep: {kind: sleep}
 """
@@ -153,8 +156,9 @@ def test_under_accelerate_launch_only_the_main_process_reports(repository: Path)
     ("arguments", "message"),
     [
         (["wrong"], "clips.csv line 3: no caption; remove the line or write one"),
+        (["absent"], "this profile has no exam: run the stage exams"),
         (["plian"], "work: unknown variant 'plian'; did you mean 'plain'?"),
-        ([], "work: say which variant; known: plain, wrong, bug, sleep"),
+        ([], "work: say which variant; known: plain, wrong, absent, bug, sleep"),
         (["plain", "--profile", "bigg"], "unknown profile 'bigg'; did you mean 'big'?"),
     ],
 )
@@ -178,7 +182,7 @@ def test_a_bug_keeps_its_traceback(repository: Path) -> None:
     code, _, err = finish(start(repository, "-m", "projects.demo.work", "bug"))
     assert code == 1
     assert "Traceback" in err
-    assert "ValueError: a bug" in err
+    assert "ValueError: invalid literal for int() with base 10: 'a bug'" in err
 
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT")])

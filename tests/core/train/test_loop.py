@@ -183,6 +183,16 @@ def test_schedules(schedule: Any, rates: list[float]) -> None:
     assert [learning_rate(step, options) for step in range(6)] == pytest.approx(rates, abs=1e-6)
 
 
+def test_a_schedule_may_end_above_zero() -> None:
+    options = TrainingOptions(steps=100, learning_rate=1e-4, end_learning_rate=1e-5, warmup_steps=10)
+    rates = [learning_rate(step, options) for step in range(101)]
+    assert rates[10] == 1e-4
+    assert rates[100] == pytest.approx(1e-5)
+    assert rates[55] == pytest.approx((1e-4 + 1e-5) / 2)
+    with pytest.raises(TrainingError, match="end_learning_rate"):
+        TrainingOptions(steps=1, learning_rate=1e-4, end_learning_rate=1e-3)
+
+
 def test_accumulation_equals_the_larger_batch_for_a_mean_over_items(tmp_path: Path) -> None:
     def per_item(model: nn.Module, batch: dict[str, Any]) -> dict[str, Tensor]:
         audio, text, *_ = model(batch)

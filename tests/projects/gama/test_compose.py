@@ -131,4 +131,6 @@ def test_without_scenes_only_the_sets_are_written(
 def test_every_schema_becomes_instructions(row: dict[str, Any], wanted: list[tuple[str, str]]) -> None:
     made = list(from_row("clotho", {"id": "x", **row}))
     assert [(file, item.output) for file, item in made] == wanted
+    if "questions" in row:  # those of CompA-R are what rows are tuned on
+        assert [file for file, _ in from_row("compa_r", {"id": "x", **row})] == ["compa_r_train"]
     assert {(item.audio_id, item.dataset) for _, item in made} == {("clotho_train:x", "clotho")}

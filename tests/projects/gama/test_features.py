@@ -262,6 +262,27 @@ def test_a_bank_of_a_lower_rate_is_refused(heard: Path, at: At, tmp_path: Path, 
         features(CONFIGS["ast"], context=at(tmp_path, "features", "ast"))
 
 
+def test_public_weights_that_are_absent_are_said(heard: Path, at: At) -> None:
+    context = at(heard, "contrast", "clap_laion")
+    contrast(ContrastConfig(sets={}, weights="shared_data/raw/checkpoints/laion"), context=context)
+    note = context.path("predictions", "clap_laion", "not_run.txt").read_text()
+    assert note.startswith("the weights are not in shared_data/raw/checkpoints/laion;")
+
+
+def test_a_profile_without_scenes_hears_its_sets_alone(heard: Path, at: At, tmp_path: Path) -> None:
+    """Official data: compose wrote no scene, so that no bank is needed."""
+    (tmp_path / "shared_data").mkdir()
+    for name in ("datasets", "foundations"):
+        (tmp_path / "shared_data" / name).symlink_to(heard / "shared_data" / name)
+    context = at(tmp_path, "features", "ast")
+    context.path("data").mkdir(parents=True)
+    context.path("data", "scenes.jsonl").write_text("")
+    features(CONFIGS["ast"], context=context)
+    out = context.path("data", "features")
+    assert not (out / "train" / "ast" / "scenes").exists()
+    assert list((out / "test" / "ast").glob("*/set.json"))
+
+
 def test_a_clap_scores_every_class(heard: Path, at: At, shape: Shape, tokenizer: Tokenizer) -> None:
     context = at(heard, "contrast", "compa_clap")
     gold = context.path("predictions", "gold")

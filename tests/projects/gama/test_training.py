@@ -326,9 +326,10 @@ def test_a_checkpoint_of_another_configuration_is_not_continued(
 
 
 def test_what_does_not_fit_is_told_before_training(trained: Path, bridge: Bridge, at: At) -> None:
-    short = dataclasses.replace(bridge, max_tokens=20)
-    with pytest.raises(ContextTooLong, match=r"scenes:sc0 \(classification\)"):
-        train.train(curriculum(short, "clap"), context=at(trained, "train", "short"))
+    config = curriculum(bridge, "clap")
+    phases = {name: dataclasses.replace(one, max_tokens=20) for name, one in config.phases.items()}
+    with pytest.raises(ContextTooLong, match=r"scenes:sc0 \(classification"):
+        train.train(dataclasses.replace(config, phases=phases), context=at(trained, "train", "short"))
     with pytest.raises(MixError, match="no features"):
         train.train(curriculum(bridge, "clap", sets=("sounds",)), context=at(trained, "train", "deaf"))
     assert not list((folder(trained, "short").parent).glob("*/stage*"))

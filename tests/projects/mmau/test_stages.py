@@ -787,8 +787,9 @@ def test_a_reader_from_the_bank_to_the_tables(
 
     settings = load(train.Config, path=CONF / "mini.yaml", stage="train", variant="reader")
     options = TrainingOptions(steps=2, learning_rate=0.1)
-    phases = {name: replace(one, options=options, batch_size=4) for name, one in settings.phases.items()}
-    settings = replace(settings, phases=phases, max_tokens=900)
+    few: dict[str, Any] = {"options": options, "batch_size": 4, "max_tokens": 900}
+    phases = {name: replace(one, **few) for name, one in settings.phases.items()}
+    settings = replace(settings, phases=phases)
     context = at(root, "train", "learnt")
     train.train(settings, context=context)
     folder = context.path("checkpoints", "learnt", "seed0")
