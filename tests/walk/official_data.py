@@ -376,6 +376,7 @@ def mmau(world: World, folder: Path) -> None:
 def mmau_pro(world: World, folder: Path) -> None:
     """Closed, open and rule-checked questions, one of two files and one longer than a model's window."""
     columns = "id question answer category sub-cat length_type dataset transcription task_identifier"
+    columns += " task_classification"
     empty: dict[str, Any] = dict.fromkeys(columns.split(), "")
     empty |= {
         "choices": [],
