@@ -7,29 +7,19 @@ the embedded profile trains.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from core.encoders.fusion import make_fusion_trainable
+
 if TYPE_CHECKING:
     from transformers import ClapAudioConfig, ClapAudioModel, ClapTextModel, T5EncoderModel
 
-from core.train.weight_files import WeightFileError, read_weights
-
 Pooling = Literal["padded", "valid", "pooler"]
-
-BUFFERS = (".position_ids", ".relative_position_index", ".token_type_ids")  # rebuilt by the classes
-FUSION = ("audio_encoder.patch_embed.fusion_model.", "audio_encoder.patch_embed.mel_conv2d.")
-
-
-class WeightsError(ValueError):
-    """A checkpoint does not fit the model; the message lists the keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +176,7 @@ def build_clap(
         )
     from transformers import ClapAudioModel, T5Config, T5EncoderModel
 
-    audio_model = ClapAudioModel(_audio_config(audio))
+    audio_model = make_fusion_trainable(ClapAudioModel(audio_config(audio)))
     text_fields = {k: v for k, v in asdict(text).items() if k not in ("max_tokens", "position_std")}
     text_model = T5EncoderModel(
         T5Config(**text_fields, feed_forward_proj="gated-gelu", is_encoder_decoder=False, use_cache=False)
@@ -221,136 +211,8 @@ class PositionedPatches(nn.Module):
         return self.patches(spectrogram, is_longer_index) + self.positions
 
 
-def load_laion(folder: Path) -> Clap:
-    """LAION-CLAP (`laion/clap-htsat-fused` or `-unfused`) from a folder in the layout of the Hub.
-
-    Every key must fit; `transformers`' `ClapModel` and this class give the same embeddings (tested).
-
-    Raises:
-        FileNotFoundError: no `config.json` or weights in `folder`.
-        WeightsError: keys are missing or left over, or the heads are not LAION-CLAP's.
-    """
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(
-            f"No LAION-CLAP in {folder}: put config.json and model.safetensors of the Hub there."
-        )
-    from transformers import ClapAudioModel, ClapConfig, ClapTextModel
-
-    config = ClapConfig(**json.loads((folder / "config.json").read_text()))
-    if config.projection_hidden_act != "relu":
-        raise WeightsError(
-            f"{folder}: heads with {config.projection_hidden_act!r}; those of LAION-CLAP have 'relu'."
-        )
-    model = Clap(
-        ClapAudioModel(config.audio_config),
-        ClapTextModel(config.text_config),
-        joint_dim=config.projection_dim,
-        pooling="pooler",
-    )
-    load_strict(model, laion_state(_read_weights(folder)), origin=str(folder))
-    return model
-
-
-def load_t5(model: Clap, folder: Path) -> None:
-    """Put the encoder of a T5 checkpoint (`google/flan-t5-large`) into the text tower, strictly."""
-    weights = _read_weights(folder)
-    encoder = {k: v for k, v in weights.items() if k.startswith("encoder.") or k == "shared.weight"}
-    tied = ("shared.weight", "encoder.embed_tokens.weight")  # one matrix, stored under either name
-    for name, other in (tied, tied[::-1]):
-        if other in encoder:
-            encoder.setdefault(name, encoder[other])
-    load_strict(model.text, encoder, origin=str(folder))
-
-
-def load_htsat(model: Clap, checkpoint: Path) -> None:
-    """Put HTS-AT's AudioSet checkpoint (the original `.ckpt`) into the audio tower.
-
-    Only the fusion layers, which that checkpoint lacks, keep their fresh weights.
-
-    Raises:
-        FileNotFoundError: no such file.
-        WeightsError: keys are missing or left over, or the file holds no weights. Other objects in it (the
-            training's callbacks) are not opened.
-    """
-    if not checkpoint.is_file():
-        raise FileNotFoundError(f"No HTS-AT checkpoint at {checkpoint}: put the original .ckpt there.")
-    try:
-        state = htsat_state(read_weights(checkpoint))
-    except WeightFileError as error:
-        raise WeightsError(str(error)) from error
-    load_strict(model.audio, state, origin=str(checkpoint), fresh=FUSION)
-
-
-def laion_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keys of `ClapModel` renamed to those of `Clap`."""
-    renamed = {
-        "audio_model.": "audio.",
-        "text_model.": "text.",
-        "audio_projection.linear1.": "audio_head.0.",
-        "audio_projection.linear2.": "audio_head.2.",
-        "text_projection.linear1.": "text_head.0.",
-        "text_projection.linear2.": "text_head.2.",
-    }
-    state: dict[str, Tensor] = {}
-    for key, value in weights.items():
-        if key == "logit_scale_a":
-            state["log_scale"] = value
-        # The second temperature serves LAION's unused `mlp_loss`; index buffers are rebuilt by the classes.
-        elif key != "logit_scale_t" and not key.endswith(BUFFERS):
-            prefix = next((p for p in renamed if key.startswith(p)), "")
-            state[renamed.get(prefix, "") + key.removeprefix(prefix)] = value
-    return state
-
-
-def htsat_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keys of the original HTS-AT (one `qkv` matrix, short names) renamed to those of `ClapAudioModel`."""
-    names = [
-        (".attn.proj.", ".attention.output.dense."),
-        (".attn.", ".attention.self."),
-        (".mlp.fc1.", ".intermediate.dense."),
-        (".mlp.fc2.", ".output.dense."),
-        (".norm1.", ".layernorm_before."),
-        (".norm2.", ".layernorm_after."),
-    ]
-    ignored = ("spectrogram_extractor.", "logmel_extractor.", "tscam_conv.", "head.")  # front end, classifier
-    state: dict[str, Tensor] = {}
-    for original, value in weights.items():
-        key = original.removeprefix("sed_model.")
-        if key.startswith(ignored) or key.endswith((".attn_mask", *BUFFERS)):
-            continue
-        if key.startswith("bn0."):
-            key = "batch_norm." + key.removeprefix("bn0.")
-        for old, new in names:
-            key = key.replace(old, new)
-        key = "audio_encoder." + key
-        if ".qkv." in key:
-            for name, part in zip(("query", "key", "value"), value.chunk(3), strict=True):
-                state[key.replace(".qkv.", f".{name}.")] = part
-        else:
-            state[key] = value
-    return state
-
-
-def load_strict(
-    model: nn.Module, state: Mapping[str, Tensor], *, origin: str, fresh: tuple[str, ...] = ()
-) -> None:
-    """Load weights where every key and shape must fit, apart from index buffers that the classes rebuild.
-
-    `fresh`: beginnings of keys that may be missing and then keep their weights. On error nothing is loaded.
-    Raises WeightsError.
-    """
-    own = model.state_dict()
-    missing = [k for k in own if k not in state and not k.endswith(BUFFERS) and not k.startswith(fresh)]
-    left_over = [k for k in state if k not in own and not k.endswith(BUFFERS)]
-    if missing or left_over:
-        raise WeightsError(_key_report(origin, missing, left_over))
-    known = {k: v for k, v in state.items() if k in own and not k.endswith(BUFFERS)}
-    if wrong := [f"{k} {list(v.shape)}" for k, v in known.items() if v.shape != own[k].shape]:
-        raise WeightsError(_key_report(origin, [], [], wrong))
-    model.load_state_dict(known, strict=False)
-
-
-def _audio_config(tower: AudioTower) -> ClapAudioConfig:
+def audio_config(tower: AudioTower) -> ClapAudioConfig:
+    """The configuration of `transformers` for a tower of this shape."""
     fields = {k: v for k, v in asdict(tower).items() if k not in ("position_std", "patch_norm")}
     fields |= {k: list(fields[k]) for k in ("patch_stride", "depths", "num_attention_heads")}
     from transformers import ClapAudioConfig
@@ -367,23 +229,3 @@ def _audio_config(tower: AudioTower) -> ClapAudioConfig:
 
 def _head(width: int, joint_dim: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, joint_dim), nn.ReLU(), nn.Linear(joint_dim, joint_dim))
-
-
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / name).is_file():
-            return read_weights(folder / name)
-    raise FileNotFoundError(f"No weights in {folder}: put model.safetensors or pytorch_model.bin there.")
-
-
-def _key_report(origin: str, missing: list[str], left_over: list[str], wrong: list[str] | None = None) -> str:
-    def first(keys: list[str]) -> str:
-        return f"{len(keys)}" + (
-            f" ({', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''})" if keys else ""
-        )
-
-    return (
-        f"The weights of {origin} do not fit this model: keys missing {first(missing)}, "
-        f"left over {first(left_over)}, of another shape {first(wrong or [])}. "
-        "Check that the checkpoint is the one its card names and that the configuration is its own."
-    )

@@ -18,8 +18,9 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from core.encoders.clap import Clap, load_htsat, load_t5
+from core.encoders.clap import Clap
 from core.encoders.clap_folder import ModelError, Shape, make_front_end, make_model, write_shape
+from core.encoders.clap_weights import load_htsat, load_t5
 from core.run import hardware
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all

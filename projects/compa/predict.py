@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from core.audio.read import read_audio
 from core.data.parquet import read_dataset, read_info
 from core.data.schema import recording_of
-from core.encoders.clap import Clap, load_laion
+from core.encoders.clap import Clap
 from core.encoders.clap_folder import (
     FrontEnd,
     ModelError,
@@ -32,6 +32,7 @@ from core.encoders.clap_folder import (
     tokenize,
     weights_of,
 )
+from core.encoders.clap_weights import load_laion
 from core.metrics.retrieval import retrieval_ranks
 from core.report.predictions import short
 from core.run.arrays import open_array
@@ -52,7 +53,8 @@ DIGITS = 6  # kept of a similarity: far below any difference that decides an ite
 class Config:
     """sets: those of rows.yaml; tasks: what the variant is tested on. seeds: empty is all that were trained.
 
-    weights: the folder of public weights (skipped when absent) in place of the variant's own.
+    weights: public weights of LAION-CLAP in place of the variant's own (skipped when absent): a folder of the
+    Hub, or an official .pt file, with tokenizer.json in the folder or beside the file.
     """
 
     sets: dict[str, EvalSet]
@@ -178,10 +180,14 @@ def make_embedder(config: Config, *, context: Context) -> Embedder:
     }
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if config.weights:
-        folder = context.root / config.weights
-        model = load_laion(folder).eval().to(device)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        return Embedder((model,), tokenizer, 77, True, FrontEnd(), **shared)
+        weights = context.root / config.weights
+        model = load_laion(weights).eval().to(device)
+        words = (weights if weights.is_dir() else weights.parent) / "tokenizer.json"
+        if not words.is_file():
+            raise ModelError(f"no tokenizer at {words}: get the one of laion/clap-htsat-fused (RoBERTa's)")
+        tokenizer = Tokenizer.from_file(str(words))
+        front_end = FrontEnd(truncation="fusion" if model.audio.config.enable_fusion else "rand_trunc")
+        return Embedder((model,), tokenizer, 77, True, front_end, **shared)
     shape, tokenizer = read_shape(context.path("checkpoints", "init"))
     base, variant = context.path("checkpoints"), str(context.variant)
     seeds = config.seeds or seeds_of(base / variant)
