@@ -24,6 +24,7 @@ from core.audio.spectrum import (
     centred,
     hann,
     mel_filters,
+    name_of,
     stacked,
     to_db,
     waveform_rows,
@@ -116,8 +117,7 @@ class ClapMel(nn.Module):
         fusion batch is longer the extractor marks a random one as longer, which changes that clip's
         embedding; here none is marked unless `mark_longer` gives its index.
         """
-        rows = self._rows(waveforms, lengths)
-        _same_length("items", items, rows)
+        rows = self._rows(waveforms, lengths, items)
         _same_length("positions", positions, rows)
         fusion, hop, fit = self.truncation == "fusion", self.power.hop, self.max_samples
         names = items if items is not None else [""] * len(rows)
@@ -157,8 +157,10 @@ class ClapMel(nn.Module):
     def _device(self) -> torch.device:
         return self.power.window.device
 
-    def _rows(self, waveforms: Waveforms, lengths: Sequence[int] | None) -> list[Tensor]:
-        rows = waveform_rows(waveforms, lengths, device=self._device)
+    def _rows(
+        self, waveforms: Waveforms, lengths: Sequence[int] | None, items: Sequence[str] | None = None
+    ) -> list[Tensor]:
+        rows = waveform_rows(waveforms, lengths, device=self._device, items=items)
         return [_int16(row) for row in rows] if self.int16_round_trip else rows
 
     def _filled(self, row: Tensor) -> Tensor:
@@ -216,14 +218,20 @@ class KaldiFbank(nn.Module):
         return count if self.max_frames is None else min(count, self.max_frames)
 
     @torch.no_grad()
-    def forward(self, waveforms: Waveforms, *, lengths: Sequence[int] | None = None) -> Tensor:
-        """Waveforms -> (B, T, F). ValueError for a clip shorter than one frame."""
+    def forward(
+        self,
+        waveforms: Waveforms,
+        *,
+        lengths: Sequence[int] | None = None,
+        items: Sequence[str] | None = None,
+    ) -> Tensor:
+        """Waveforms, named by `items` -> (B, T, F). ValueError for a clip shorter than one frame."""
         size, hop = len(self.power.window), self.power.hop
-        rows = waveform_rows(waveforms, lengths, device=self.power.window.device)
+        rows = waveform_rows(waveforms, lengths, device=self.power.window.device, items=items)
         for i, row in enumerate(rows):
             if len(row) < size:
                 raise ValueError(
-                    f"waveform {i} has {len(row)} samples, less than a frame of {size}: pad or drop it"
+                    f"{name_of(items, i)} has {len(row)} samples, less than a frame of {size}: pad or drop it"
                 )
         if self.max_frames is not None:  # what lies beyond the last frame need not be transformed
             rows = [row[: (self.max_frames - 1) * hop + size] for row in rows]
@@ -269,12 +277,16 @@ class WhisperMel(nn.Module):
         return max(fit // self.power.hop, 1)
 
     @torch.no_grad()
-    def forward(self, waveforms: Waveforms, *, lengths: Sequence[int] | None = None) -> Tensor:
-        """Waveforms -> (B, F, T): bands before frames, as Whisper's encoder takes them."""
-        rows = [
-            row[: self.max_samples]
-            for row in waveform_rows(waveforms, lengths, device=self.power.window.device)
-        ]
+    def forward(
+        self,
+        waveforms: Waveforms,
+        *,
+        lengths: Sequence[int] | None = None,
+        items: Sequence[str] | None = None,
+    ) -> Tensor:
+        """Waveforms, named by `items` -> (B, F, T): bands before frames, as Whisper's encoder takes them."""
+        rows = waveform_rows(waveforms, lengths, device=self.power.window.device, items=items)
+        rows = [row[: self.max_samples] for row in rows]
         totals = [self.max_samples or len(row) for row in rows]
         signals = [centred(row, total, n_fft=self.power.n_fft) for row, total in zip(rows, totals)]
         # The extractor drops the last of the N // hop + 1 frames.

@@ -22,6 +22,7 @@ CPU_BLOCK = 1 << 18  # samples in a block of frames: its spectra stay in the cac
 GPU_BLOCK = 1 << 25  # about 0.8 GB of float64 frames, spectra and squares
 GROUP = 16  # filters multiplied together: they are narrow, so each group reads few of the bins
 POWER_FLOOR = 1e-10
+SHOWN = 5  # waveforms that a message lists
 
 
 def mel_filters(
@@ -174,30 +175,55 @@ def to_db(power: Tensor) -> Tensor:
 
 
 def waveform_rows(
-    waveforms: Waveforms, lengths: Sequence[int] | None, *, device: torch.device
+    waveforms: Waveforms,
+    lengths: Sequence[int] | None,
+    *,
+    device: torch.device,
+    items: Sequence[str] | None = None,
 ) -> list[Tensor]:
-    """A list of (N_i,) waveforms, or a padded (B, N) with `lengths`, as float32 rows on `device`."""
-    if lengths is not None and len(lengths) != len(waveforms):
-        raise ValueError(f"{len(lengths)} lengths for {len(waveforms)} waveforms: give one for each")
+    """A list of (N_i,) waveforms, or a padded (B, N) with `lengths`, as float32 rows on `device`.
+
+    `items` names them in errors. Raises ValueError for what is no waveform, is empty, or not finite.
+    """
+    for option, values in (("lengths", lengths), ("items", items)):
+        if values is not None and len(values) != len(waveforms):
+            raise ValueError(f"{len(values)} {option} for {len(waveforms)} waveforms: give one for each")
     rows = []
     for i in range(len(waveforms)):
-        row = torch.as_tensor(waveforms[i])
+        row, name = torch.as_tensor(waveforms[i]), name_of(items, i)
         if row.ndim != 1:
-            raise ValueError(f"waveform {i} has shape {tuple(row.shape)}: give mono audio (samples,)")
+            raise ValueError(f"{name} has shape {tuple(row.shape)}: give mono audio (samples,)")
         if not row.is_floating_point():
-            raise ValueError(
-                f"waveform {i} is {row.dtype}: give floats in [-1, 1] (int16 audio divided by 32768)"
-            )
+            raise ValueError(f"{name} is {row.dtype}: give floats in [-1, 1] (int16 audio divided by 32768)")
         if lengths is not None:
             if not 0 <= lengths[i] <= len(row):
-                raise ValueError(f"length {lengths[i]} of waveform {i} is not within its {len(row)} samples")
+                raise ValueError(f"length {lengths[i]} of {name} is not within its {len(row)} samples")
             row = row[: lengths[i]]
         if len(row) == 0:
-            raise ValueError(f"waveform {i} is empty: drop it before the front end")
+            raise ValueError(f"{name} is empty: drop it before the front end")
         rows.append(row.to(device, torch.float32))
     if not rows:
         raise ValueError("there are no waveforms: an empty batch has no features")
+    _check_finite(rows, items)
     return rows
+
+
+def name_of(items: Sequence[str] | None, place: int) -> str:
+    """What errors call the waveform at `place`: its name in `items`, else its number."""
+    return f"waveform {place}" if items is None else items[place]
+
+
+def _check_finite(rows: Sequence[Tensor], items: Sequence[str] | None) -> None:
+    # NaN and infinity show in a sum, which costs a fraction of looking at every sample; and one question a
+    # batch, since a device answers only when it has done all before
+    if bool(torch.stack([row.sum() for row in rows]).isfinite().all()):
+        return
+    if bad := [name_of(items, place) for place, row in enumerate(rows) if not bool(row.isfinite().all())]:
+        more = ", ..." if len(bad) > SHOWN else ""
+        raise ValueError(
+            f"{', '.join(bad[:SHOWN])}{more}: NaN or infinite samples; find the step that made them, or drop "
+            "the item"
+        )
 
 
 def centred(row: Tensor, total: int, *, n_fft: int, margin: Literal["reflect", "zero"] = "reflect") -> Tensor:

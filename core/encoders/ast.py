@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from core.audio.mel import KaldiFbank
-from core.audio.spectrum import Waveforms, waveform_rows
+from core.audio.spectrum import Waveforms, name_of, waveform_rows
+from core.encoders.strict import complaint_of_loading
 from core.run.files import write_json
 from core.train.weight_files import check_weights
 
@@ -168,7 +169,8 @@ def make_ast(shape: AstShape, *, seed: int) -> ASTForAudioClassification:
 def load_ast(folder: Path, *, taps: tuple[int, ...]) -> AstEncoder:
     """AST from a folder in the layout of the Hub, in evaluation mode; nothing is fetched.
 
-    Raises FileNotFoundError where there is none, AstError for another model or weights that do not cover it.
+    Every key must fit, the classifier's too, since tags are its logits. Raises FileNotFoundError where there
+    is none, AstError for another model or weights that do not fit.
     """
     check_folder(folder, what="AST", model_type="audio-spectrogram-transformer")
     from transformers import ASTForAudioClassification
@@ -177,11 +179,8 @@ def load_ast(folder: Path, *, taps: tuple[int, ...]) -> AstEncoder:
     model, info = ASTForAudioClassification.from_pretrained(
         folder, local_files_only=True, output_loading_info=True, attn_implementation="sdpa"
     )
-    if gaps := sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"])):
-        raise AstError(
-            f"{folder}: {len(gaps)} weights are missing or misshapen ({', '.join(gaps[:5])} ...): fetch or "
-            "train it again"
-        )
+    if (what := complaint_of_loading(info, origin=str(folder))) is not None:
+        raise AstError(what)
     return AstEncoder(model, taps=taps).eval()
 
 
@@ -254,16 +253,15 @@ def encode_long(
     device = power.window.device
     fit = (encoder.max_frames - 1) * power.hop + len(power.window)  # samples of a window
     step = encoder.time_tokens * config.time_stride * power.hop  # from one window to the next
-    rows = waveform_rows(waveforms, lengths, device=device)
+    rows = waveform_rows(waveforms, lengths, device=device, items=items)
     windows: list[Tensor] = []
     counts: list[int] = []
     for place, row in enumerate(rows):
-        name = items[place] if items is not None else f"waveform {place}"
         frames = power.frames(len(row))
         if frames > encoder.max_frames and long_audio == "refuse":
             raise AudioTooLongError(
-                f"{name}: {len(row)} samples, the encoder's window holds {fit}; shorten it, or window it "
-                '(long_audio="window")'
+                f"{name_of(items, place)}: {len(row)} samples, the encoder's window holds {fit}; shorten it, "
+                'or window it (long_audio="window")'
             )
         beyond = frames - encoder.max_frames
         counts.append(1 + max(0, math.ceil(beyond / (encoder.time_tokens * config.time_stride))))

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from core.audio.mel import WhisperMel
-from core.audio.spectrum import Waveforms, waveform_rows
+from core.audio.spectrum import Waveforms, name_of, waveform_rows
 from core.encoders.ast import FRONT_END, AudioTooLongError, LongAudio, check_folder
+from core.encoders.strict import complaint_of_loading
 from core.train.weight_files import check_weights
 
 if TYPE_CHECKING:
@@ -120,15 +121,16 @@ def make_whisper(shape: WhisperShape, *, seed: int) -> WhisperEncoder:
 def load_whisper(folder: Path, *, pool: int = 1) -> WhisperFeatures:
     """The encoder of a Whisper from a folder in the Hub's layout, in evaluation mode; nothing is fetched.
 
-    A whole Whisper gives its encoder. Raises FileNotFoundError where there is none, ValueError for another
-    model or weights that do not cover the encoder.
+    A whole Whisper gives its encoder; its decoder and output layer are left out, and no other key. Raises
+    FileNotFoundError where there is none, AstError for another model, WhisperError for weights that do not
+    fit.
     """
     check_folder(folder, what="Whisper", model_type="whisper")
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     class _EncoderAlone(WhisperEncoder):
-        # what a whole Whisper holds besides is left out without a warning
-        _keys_to_ignore_on_load_unexpected = (r"decoder\.", r"proj_out\.")
+        # all that a whole Whisper holds besides
+        _keys_to_ignore_on_load_unexpected = (r"^(model\.)?decoder\.", r"^proj_out\.")
 
     check_weights(folder)
     encoder, info = _EncoderAlone.from_pretrained(
@@ -138,11 +140,8 @@ def load_whisper(folder: Path, *, pool: int = 1) -> WhisperFeatures:
         attn_implementation="sdpa",
         key_mapping={r"^(model\.)?encoder\.": ""},
     )
-    if gaps := sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"])):
-        raise WhisperError(
-            f"{folder}: {len(gaps)} weights are missing or misshapen ({', '.join(gaps[:5])} ...): fetch or "
-            "train it again"
-        )
+    if (what := complaint_of_loading(info, origin=str(folder))) is not None:
+        raise WhisperError(what)
     return WhisperFeatures(encoder, pool=pool).eval()
 
 
@@ -191,15 +190,14 @@ def hear_long(
             f"the front end gives {None if fit is None else fit // hop} frames, the encoder takes "
             f"{listener.max_frames}"
         )
-    rows = waveform_rows(waveforms, lengths, device=front_end.power.window.device)
+    rows = waveform_rows(waveforms, lengths, device=front_end.power.window.device, items=items)
     windows: list[Tensor] = []
     counts = [max(1, math.ceil(len(row) / fit)) for row in rows]
     for place, (row, count) in enumerate(zip(rows, counts)):
         if count > 1 and long_audio == "refuse":
-            name = items[place] if items is not None else f"waveform {place}"
             raise AudioTooLongError(
-                f"{name}: {len(row)} samples, the encoder's window holds {fit}; shorten it, or window it "
-                '(long_audio="window")'
+                f"{name_of(items, place)}: {len(row)} samples, the encoder's window holds {fit}; shorten it, "
+                'or window it (long_audio="window")'
             )
         windows += [row[first * fit : (first + 1) * fit] for first in range(count)]
     device = next(listener.parameters()).device

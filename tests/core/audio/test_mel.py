@@ -283,6 +283,29 @@ def test_bad_waveforms_are_named(name: str, clips: list[np.ndarray], message: st
         FRONTS[name](clips)
 
 
+@pytest.mark.parametrize("name", ["clap", "kaldi", "whisper"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_waveforms_that_are_not_finite_are_named(name: str, value: float) -> None:
+    clips = noise(1000, 900, 800)
+    clips[1] = clips[1].copy()
+    clips[1][899] = value
+    with pytest.raises(ValueError, match=r"^waveform 1: NaN or infinite samples"):
+        FRONTS[name](clips)
+    with pytest.raises(ValueError, match=r"^street: NaN or infinite"):
+        FRONTS[name](clips, items=["rain", "street", "dog"])
+    FRONTS[name]([clips[1]], lengths=[899])  # what is left off does not matter
+    clips[0] = clips[2] = clips[1].astype(np.float64)
+    with pytest.raises(ValueError, match=r"^rain, street, dog: NaN"):
+        FRONTS[name](clips, items=["rain", "street", "dog"])
+    with pytest.raises(ValueError, match="2 items for 3 waveforms"):
+        FRONTS[name](clips, items=["rain", "street"])
+
+
+def test_a_number_too_large_for_float32_is_infinite() -> None:
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        FRONTS["whisper"]([np.full(500, 1e200)])
+
+
 def test_bad_options_are_named() -> None:
     with pytest.raises(ValueError, match="truncation='fuse' is not one of fusion, rand_trunc"):
         ClapMel(truncation="fuse")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import ASTFeatureExtractor, ASTForAudioClassification
 
@@ -154,6 +155,29 @@ def test_folders_without_what_is_needed_say_so(model: ASTForAudioClassification,
     (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "whisper"}))
     with pytest.raises(AstError, match="'whisper'"):
         load_ast(tmp_path, taps=(1,))
+
+
+def test_every_key_of_a_folder_must_fit(model: ASTForAudioClassification, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file(
+        weights | {"audio_spectrogram_transformer.extra.bias": torch.zeros(1)}, tmp_path / "model.safetensors"
+    )
+    with pytest.raises(
+        AstError, match=r"keys missing 0, left over 1 \(audio_spectrogram_transformer\.extra\.bias"
+    ):
+        load_ast(tmp_path, taps=(1,))
+    del weights["classifier.dense.bias"]
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(AstError, match=r"keys missing 1 \(classifier\.dense\.bias\), left over 0"):
+        load_ast(tmp_path, taps=(1,))
+
+
+def test_a_clip_that_is_not_finite_is_named(model: ASTForAudioClassification, front_end: KaldiFbank) -> None:
+    bad = sound(2 * FIT)
+    bad[FIT + 7] = np.nan  # in the second window
+    with pytest.raises(ValueError, match=r"^street-3: NaN or infinite"):
+        encode_long(AstEncoder(model, taps=(3,)), [sound(FIT), bad], front_end, items=["rain", "street-3"])
 
 
 def encode(model: ASTForAudioClassification, front_end: KaldiFbank, waves: list[np.ndarray]) -> list[Tensor]:

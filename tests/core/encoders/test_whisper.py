@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from core.audio.mel import WhisperMel
@@ -87,6 +88,31 @@ def test_a_whole_whisper_gives_its_encoder(tmp_path: Path) -> None:
     loaded = load_whisper(tmp_path)
     assert torch.equal(loaded(mels), whole.model.encoder(mels).last_hidden_state)
     assert not loaded.training
+
+
+@pytest.mark.parametrize(
+    "stray",
+    ["model.encoder.layers.0.decoder.weight", "model.extra.weight", "model.encoder.layers.0.proj_out.weight"],
+)
+def test_of_a_whole_whisper_its_decoder_alone_is_left_out(tmp_path: Path, stray: str) -> None:
+    whole_whisper().save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    assert any(key.startswith("model.decoder.") for key in weights)
+    save_file(weights | {stray: torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(WhisperError, match="keys missing 0, left over 1 ") as error:
+        load_whisper(tmp_path)
+    assert stray.split(".", 2)[-1] in str(error.value)
+    del weights["model.encoder.layer_norm.bias"]
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(WhisperError, match=r"keys missing 1 \(layer_norm\.bias\), left over 0"):
+        load_whisper(tmp_path)
+
+
+def test_a_clip_that_is_not_finite_is_named(features: WhisperFeatures, front_end: WhisperMel) -> None:
+    bad = sound(2 * FIT)
+    bad[FIT + 7] = np.inf
+    with pytest.raises(ValueError, match=r"^street-3: NaN or infinite"):
+        hear_long(features, [sound(FIT), bad], front_end, items=["rain", "street-3"])
 
 
 def test_a_folder_gives_back_the_encoder_and_its_front_end(tmp_path: Path) -> None:
