@@ -220,7 +220,13 @@ def sha256_of(paths: Sequence[Path]) -> str:
 
 
 def _weights(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(folder.glob("*.safetensors")))
+    """The files of weights that `from_pretrained` reads in a folder: .safetensors, or else .bin, in shards or
+    whole. Raises EncoderError where there are none, since two such encoders would pass for the same."""
+    kinds = (("model.safetensors", "*.safetensors"), ("pytorch_model.bin", "pytorch_model*.bin"))
+    for whole, all_of_kind in kinds:
+        if (folder / whole).is_file() or (folder / f"{whole}.index.json").is_file():
+            return tuple(sorted(folder.glob(all_of_kind)))
+    raise EncoderError(f"{folder}: neither model.safetensors nor pytorch_model.bin, whole or with its index")
 
 
 def _one(waves: Sequence[np.ndarray]) -> torch.Tensor:

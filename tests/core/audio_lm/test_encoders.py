@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from core.adapters.prefix_lm import Features
 from core.audio_lm.encoders import (
@@ -24,6 +27,8 @@ from core.audio_lm.encoders import (
     resampled,
     write_record,
 )
+from core.encoders.ast import write_front_end
+from core.encoders.whisper import WhisperShape, make_whisper
 
 CPU = torch.device("cpu")
 
@@ -97,6 +102,56 @@ def test_what_cannot_be_opened_names_the_nearest(
             device=CPU,
             openers=KINDS,
         )
+
+
+# --- whose weights they are
+
+WHISPER = WhisperShape(hidden_size=8, layers=1, heads=2, intermediate_size=8, n_mels=8, max_frames=20)
+
+
+def whisper(folder: Path, *, seed: int, kind: str) -> EncoderRecord:
+    """A Whisper with its weights in one file of .safetensors or .bin, or in shards."""
+    folder.mkdir()
+    encoder = make_whisper(WHISPER, seed=seed)
+    encoder.save_pretrained(folder, max_shard_size="1KB" if kind == "shards" else "1GB")
+    write_front_end(folder, {"n_mels": 8, "max_seconds": 0.2})
+    if "bin" in kind:
+        whole = folder / "model.safetensors"
+        weights = load_file(whole)
+        whole.unlink()
+        if kind == "bin":
+            torch.save(weights, folder / "pytorch_model.bin")
+        else:
+            names, parts = sorted(weights), {}
+            for place, name in enumerate(names):
+                parts[name] = f"pytorch_model-{place % 2 + 1:05d}-of-00002.bin"
+            for part in set(parts.values()):
+                torch.save({name: weights[name] for name in names if parts[name] == part}, folder / part)
+            index = {"metadata": {"total_size": 1}, "weight_map": parts}
+            (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    return EncoderRecord(name="listener", kind="whisper", folder=folder.name, options={"pool": 1})
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "shards", "bin", "shards of bin"])
+def test_other_weights_are_another_encoder(tmp_path: Path, kind: str) -> None:
+    made = [whisper(tmp_path / name, seed=seed, kind=kind) for name, seed in (("a", 1), ("b", 2))]
+    opened = [open_encoder(one, root=tmp_path, device=CPU) for one in made]
+    first, second = (record_of(encoder, one) for encoder, one in zip(opened, made, strict=True))
+    assert len(first.sha256) == 64
+    assert first.sha256 != second.sha256
+    assert (len(opened[0].weights) > 1) == ("shards" in kind)
+    with pytest.raises(EncoderError, match="is not the one that this was trained with"):
+        open_encoder(dataclasses.replace(second, folder="a"), root=tmp_path, device=CPU)
+
+
+def test_what_was_hashed_so_far_keeps_its_hash(tmp_path: Path) -> None:
+    """All .safetensors of a folder in their order, and of a folder that also holds .bin those alone."""
+    record = whisper(tmp_path / "a", seed=1, kind="shards")
+    files = sorted((tmp_path / "a").glob("*.safetensors"))
+    wanted = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    assert record_of(open_encoder(record, root=tmp_path, device=CPU), record).sha256 == wanted
+    torch.save({"not": torch.zeros(1)}, tmp_path / "a" / "pytorch_model.bin")  # it is not read
+    assert record_of(open_encoder(record, root=tmp_path, device=CPU), record).sha256 == wanted
 
 
 def test_a_folder_that_was_not_heard_names_the_stage(tmp_path: Path) -> None:
