@@ -38,7 +38,8 @@ class Config:
     reads.
 
     tokenizer: "grammar" trains one on captions of training scenes, anything else is the folder of a public
-    tokenizer (tokenizer.json), such as shared_data/raw/checkpoints/google--flan-t5-large.
+    tokenizer, such as shared_data/raw/checkpoints/google--flan-t5-large: its tokenizer.json is read, and no
+    spiece.model, which only SentencePiece opens.
     """
 
     sets: dict[str, EvalSet]
@@ -92,8 +93,12 @@ def make_tokenizer(bank: Bank, config: Config, *, root: Path) -> Tokenizer:
     if config.tokenizer != "grammar":
         path = root / config.tokenizer / "tokenizer.json"
         if not path.is_file():
+            beside = (
+                "; the spiece.model there is not read" if (path.parent / "spiece.model").is_file() else ""
+            )
             raise ModelError(
-                f"no tokenizer at {path}: `python -m core.data.doctor compa` says where to get it"
+                f"no tokenizer at {path}{beside}: get the tokenizer.json of the same revision; `python -m "
+                "core.data.doctor compa` says where"
             )
         return Tokenizer.from_file(str(path))
     book = phrase_book(bank)

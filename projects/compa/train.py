@@ -19,9 +19,11 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 
+from core.audio.crop import position
 from core.audio.read import read_audio
 from core.data.loader import caption_batches
 from core.data.parquet import read_dataset
+from core.encoders.batch_norm import sync_batch_norms
 from core.encoders.clap import Clap
 from core.encoders.clap_folder import Shape, make_front_end, make_model, read_shape, tokenize, weights_of
 from core.losses.contrastive import Masking
@@ -47,6 +49,10 @@ class Config:
     source: "scenes" of the bank, or the official caption `train_sets` (contrastive stage only). normalise,
     masking, neg_scope, neg_directions, positives_as and gather are the points where the paper and its release
     differ or may be varied; the defaults are the paper's.
+
+    Two that the paper does not mention, both True in the release: sync_batch_norm normalises over the batches
+    of all processes; mark_longer has one clip of a process's batch pass through fusion, as if it were longer
+    than the window, where none is (of `train_sets` only: scenes fit the window).
     """
 
     parent: str
@@ -65,6 +71,8 @@ class Config:
     neg_directions: Literal["a2t", "both"] = "a2t"
     positives_as: Literal["mean_logit", "mean_logprob"] = "mean_logit"
     gather: bool = True
+    sync_batch_norm: bool = False
+    mark_longer: bool = False
     validation_scenes: int = 200
 
 
@@ -96,6 +104,8 @@ def train(config: Config, *, context: Context) -> None:
         seed_all(seed)
         model = make_model(shape)
         load_model(model, start)
+        if config.sync_batch_norm:
+            sync_batch_norms(model)
         with context.tracker.child(f"{context.variant} seed {seed}", params={"seed": seed}) as run:
             history = fit(
                 model,
@@ -159,7 +169,14 @@ def batch_source(
             first = step * config.options.accumulation
             for number, batch in enumerate(source(first), start=first):
                 # another crop of a long clip at every batch, the same one when a run is resumed
-                heard = front_end(batch.waveforms, seed=hash((seed, number)), items=batch.ids)
+                drawn = hash((seed, number))
+                marked = position(len(batch.ids), seed=drawn, item=batch.ids[0])
+                heard = front_end(
+                    batch.waveforms,
+                    seed=drawn,
+                    items=batch.ids,
+                    mark_longer=marked if config.mark_longer else None,
+                )
                 ids, mask = tokenize(tokenizer, batch.captions, **text)
                 yield {
                     "ids": list(batch.ids),
