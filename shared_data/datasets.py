@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from core.data.card import Card
 from core.data.cards import CARDS
-from core.data.doctor import wrong_files
+from core.data.official_files import wrong_files
 from core.data.imports import (
     audiocaps,
     audioset,
