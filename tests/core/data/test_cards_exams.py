@@ -8,25 +8,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from core.data.cards import CARDS, CHECKPOINTS
 from core.data.cards_exams import EXAM_CARDS, EXAM_CHECKPOINTS, LALMS, PRO_SCORERS
-from core.data.doctor import check_card, check_checkpoint, diagnose
+from core.data.doctor import diagnose
+from core.data.findings import Finding, check_card, check_checkpoint
 from core.data.schema import EXAMS
+from tests.core.data.doctor_world import describe
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for folder in (tmp_path / "projects" / "mmau", tmp_path / "shared_data"):
-        (folder / "conf").mkdir(parents=True)
-        (folder / "conf" / "paper.yaml").write_text("{}\n")
-    needs = {
-        "data": {"paper": ["mmau", "mmau_pro"]},
-        "checkpoints": {"paper": ["mmau_models", "mmau_pro_scorers"]},
-    }
-    (tmp_path / "projects" / "mmau" / "paper.yaml").write_text(yaml.safe_dump({"title": "MMAU", **needs}))
-    return tmp_path
+    return describe(tmp_path)
 
 
 def test_every_exam_has_a_card_and_no_name_is_taken() -> None:
@@ -44,35 +37,43 @@ def test_every_exam_has_a_card_and_no_name_is_taken() -> None:
 
 
 def test_the_doctor_knows_what_mmau_needs(root: Path) -> None:
-    found = {finding.name: finding for finding in diagnose(root, "mmau", profile="paper")}
+    found = {finding.name: finding for finding in diagnose(root, "mmau", profile="paper")[0]}
     assert {*EXAM_CARDS, *EXAM_CHECKPOINTS} <= set(found)
-    assert {found[name].status for name in (*EXAM_CARDS, *EXAM_CHECKPOINTS)} == {"missing"}
+    assert {found[name].status for name in EXAM_CARDS} == {"missing"}
+    assert {found[name].status for name in EXAM_CHECKPOINTS} == {"note"}
     assert "github.com/Sakshi113/MMAU" in found["mmau"].next
     assert found["nvidia/audio-flamingo-3-hf"].licence.startswith("NVIDIA OneWay Noncommercial")
+
+
+def mini(root: Path) -> Finding:
+    return check_card(root, EXAM_CARDS["mmau"], splits=("test-mini",))
 
 
 def test_mmau_from_json_to_imported(root: Path) -> None:
     card = EXAM_CARDS["mmau"]
     folder = root / card.folder
     (folder / "test-mini-audios").mkdir(parents=True)
-    assert check_card(root, card).detail.startswith("incomplete, not there: mmau-test-mini.json or ")
+    assert mini(root).detail.startswith("incomplete, not there: mmau-test-mini.json or ")
     (folder / "mmau-test-mini.json").write_text("[]")
     (folder / "test-mini-audios" / "a.wav").touch()
-    assert check_card(root, card).detail == "1 audio files of 1000"
+    assert mini(root).detail == "1 audio files of 1000 (test-mini)"
     for n in range(999):
         (folder / "test-mini-audios" / f"{n}.wav").touch()
-    finding = check_card(root, card)
+    finding = mini(root)
     assert (finding.status, finding.next) == ("present", "python -m shared_data.exams mmau --profile paper")
     info = root / "shared_data" / "datasets" / "paper" / "mmau" / "info.json"
     info.parent.mkdir(parents=True)
     info.write_text(json.dumps({"counts": {"testmini": 990}, "notes": {"testmini": {"missing": ["a"] * 10}}}))
-    assert check_card(root, card).detail == "imported, 990 of 1000 rows of testmini, 10 left out"
+    assert mini(root).detail == "imported, 990 of 1000 rows of test-mini, 10 left out"
     info.write_text(json.dumps({"counts": {"testmini": 1000, "test": 9000}, "notes": {}}))
-    assert check_card(root, card).detail == "imported, 1000 of 1000 rows of testmini; 9000 of 9000 rows"
+    both = check_card(root, card, splits=("test-mini", "test"))
+    assert both.detail == "imported, 1000 of 1000 rows of test-mini; 9000 of 9000 rows of test"
     info.write_text(json.dumps({"counts": {"testmini": 1000, "test": 8999}, "notes": {}}))
-    assert check_card(root, card).detail == "8999 rows imported, 0 left out; officially 9000"
+    assert mini(root).status == "present", "this split is whole"
+    both = check_card(root, card, splits=("test-mini", "test"))
+    assert both.detail == "8999 rows of test imported, 0 left out; officially 9000"
     info.write_text(json.dumps({"counts": {"train": 5}, "notes": {}}))
-    assert check_card(root, card).status == "wrong"
+    assert mini(root).status == "wrong"
 
 
 def test_mmau_as_the_hubs_parquet(root: Path) -> None:
@@ -81,13 +82,13 @@ def test_mmau_as_the_hubs_parquet(root: Path) -> None:
     folder.mkdir(parents=True)
     rows = [{"context": {"bytes": b"-", "path": None}, "instruction": "?"}] * 1000
     pq.write_table(pa.Table.from_pylist(rows), folder / "test_mini.parquet")
-    finding = check_card(root, card)
+    finding = mini(root)
     assert (finding.status, finding.detail) == (
         "present",
         "official files there (1000 audio files), not imported yet",
     )
     pq.write_table(pa.Table.from_pylist(rows[:999]), folder / "test_mini.parquet")
-    assert check_card(root, card).detail == "999 audio files of 1000"
+    assert mini(root).detail == "999 audio files of 1000 (test-mini)"
 
 
 def test_the_rows_of_mmau_pro_are_no_audio(root: Path) -> None:
@@ -97,7 +98,7 @@ def test_the_rows_of_mmau_pro_are_no_audio(root: Path) -> None:
     pq.write_table(
         pa.Table.from_pylist([{"id": "a", "audio_path": ["data/a.wav"]}] * 5305), folder / "test.parquet"
     )
-    assert check_card(root, card).detail == "0 audio files of 5305"
+    assert check_card(root, card).detail == "0 audio files of 5305 (test)"
 
 
 def test_a_sharded_checkpoint_needs_every_shard(root: Path) -> None:
