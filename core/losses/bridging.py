@@ -36,8 +36,8 @@ class BridgingLosses(NamedTuple):
     contrastive: Tensor
     matching: Tensor
     generation: Tensor
-    matching_accuracy: Tensor  # of the pairs of this batch; guessing "no" scores 2/3
-    negatives: Tensor  # how many negative pairs matching had: 2 B unless captions repeat too much
+    matching_accuracy: Tensor  # of the pairs; guessing "no" scores 2/3
+    negatives: Tensor  # how many negative pairs matching had: 2 B a process unless captions repeat too much
 
 
 class Bridge(Protocol):
@@ -74,11 +74,12 @@ def bridging_losses(
     features (B, T, D) with mask (B, T); ids, text_mask (B, L), text i of audio i, right-padded, beginning
     with a summary token. caption_ids (B,) long: equal for equal captions; by default taken from `ids`, which
     several processes cannot do. weights: of contrastive, matching, generation. generator: of the negatives
-    (on the CPU); by default torch's own. gather: contrast with the captions of all processes; negatives of
-    matching are always of the own process.
+    (on the CPU); by default torch's own, of several processes the first one's. gather: contrast and match
+    with the captions of all processes; each loss is weighted so that its mean over processes is that over the
+    pairs and tokens of all.
     Raises ValueError on fewer than two items and on what the losses below refuse.
     """
-    if len(features) < 2:
+    if len(features) * (_world_size() if gather else 1) < 2:
         raise ValueError("a batch of one has no negatives: use a larger batch")
     if caption_ids is None:
         if gather and _world_size() > 1:
@@ -92,33 +93,25 @@ def bridging_losses(
         label_smoothing=label_smoothing,
         gather=gather,
     )
-    own = slice(_first_row(len(features), gather), _first_row(len(features), gather) + len(features))
-    texts = hard_negatives(contrast.audio_to_text[:, own], caption_ids=caption_ids, generator=generator)
-    audios = hard_negatives(contrast.text_to_audio[:, own], caption_ids=caption_ids, generator=generator)
-
-    # The audio with its text, another audio with the text, the audio with another text: up to 3 B pairs.
-    rows = torch.arange(len(features), device=features.device)
-    audio_rows = torch.cat([rows, audios.columns[audios.found], rows[texts.found]])
-    text_rows = torch.cat([rows, rows[audios.found], texts.columns[texts.found]])
+    audios, texts = _pairs(contrast, caption_ids, generator=generator, gather=gather)
+    all_ids, all_masks = _texts_of_all(ids, text_mask) if gather else (ids, text_mask)
     logits = model.match_logits(
-        features[audio_rows],
-        None if mask is None else mask[audio_rows],
-        ids[text_rows],
-        text_mask[text_rows],
+        features[audios], None if mask is None else mask[audios], all_ids[texts], all_masks[texts]
     )
-    matches = (torch.arange(len(logits), device=logits.device) < len(rows)).long()
-    matching = F.cross_entropy(logits.float(), matches)
+    matches = (torch.arange(len(logits), device=logits.device) < len(features)).long()
+    pairs = torch.tensor(len(logits), device=logits.device)
+    matching = _of_all(F.cross_entropy(logits.float(), matches), pairs, gather)
     generation = generation_loss(
         model.next_token_logits(features, mask, ids, text_mask),
         ids,
         text_mask,
         label_smoothing=label_smoothing,
     )
+    generation = _of_all(generation, text_mask[:, 1:].sum(), gather)
     loss = weights[0] * contrast.loss + weights[1] * matching + weights[2] * generation
     with torch.no_grad():
-        accuracy = (logits.argmax(dim=1) == matches).float().mean()
-    negatives = torch.tensor(len(logits) - len(rows), device=logits.device)
-    return BridgingLosses(loss, contrast.loss, matching, generation, accuracy, negatives)
+        accuracy = _of_all((logits.argmax(dim=1) == matches).float().mean(), pairs, gather)
+    return BridgingLosses(loss, contrast.loss, matching, generation, accuracy, pairs - len(features))
 
 
 def contrastive_loss(
@@ -193,6 +186,48 @@ def hard_negatives(
     return Negatives(columns.to(logits.device), found)
 
 
+def _pairs(
+    contrast: Contrast, caption_ids: Tensor, *, generator: torch.Generator | None, gather: bool
+) -> tuple[Tensor, Tensor]:
+    """Rows of the own audios, and of the texts of all processes beside them, the true pairs first.
+
+    Up to 3 B pairs: the audio with its text, another audio with the text, the audio with another text. A pair
+    belongs to the process that holds its audio: no features are sent, and a process may have more than 3 B.
+    """
+    batch, first = len(caption_ids), _first_row(len(caption_ids), gather)
+
+    def everyones(x: Tensor) -> Tensor:
+        return gather_rows(x) if gather else x
+
+    captions = everyones(caption_ids)
+    drawn = []
+    for logits in (contrast.audio_to_text, contrast.text_to_audio):
+        negatives = hard_negatives(everyones(logits.detach()), caption_ids=captions, generator=generator)
+        if gather and _world_size() > 1:
+            dist.broadcast(negatives.columns, src=0)
+        drawn.append(negatives)
+    texts, audios = drawn
+    own = torch.arange(batch, device=caption_ids.device)
+    told = texts.found[first : first + batch]
+    mine = audios.found & (audios.columns >= first) & (audios.columns < first + batch)
+    audio_rows = torch.cat([own, audios.columns[mine] - first, own[told]])
+    text_rows = torch.cat(
+        [own + first, mine.nonzero().squeeze(1), texts.columns[first : first + batch][told]]
+    )
+    return audio_rows, text_rows
+
+
+def _texts_of_all(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Ids and masks (B, L) of all processes, padded to the longest text: (B_all, L_all)."""
+    if _world_size() == 1:
+        return ids, mask
+    longest = torch.tensor(ids.shape[1], device=ids.device)
+    dist.all_reduce(longest, dist.ReduceOp.MAX)
+    missing = int(longest) - ids.shape[1]
+    masks = gather_rows(F.pad(mask.to(torch.uint8), (0, missing)))
+    return gather_rows(F.pad(ids, (0, missing))), masks.to(mask.dtype)
+
+
 def generation_loss(logits: Tensor, ids: Tensor, mask: Tensor, *, label_smoothing: float = 0.1) -> Tensor:
     """Cross-entropy of each token after the first, from the logits one place before it; mean over tokens.
 
@@ -228,6 +263,15 @@ def _smoothed(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     hit = logp.gather(1, targets[:, None]).squeeze(1)
     even = logp.masked_fill(~kept, 0.0).sum(dim=1) / kept.sum(dim=1)
     return -((1 - smoothing) * hit + smoothing * even).mean()
+
+
+def _of_all(mean: Tensor, over: Tensor, gather: bool) -> Tensor:
+    """A mean `over` so many terms, weighted: its mean over processes is the mean over the terms of all."""
+    if not gather or _world_size() == 1:
+        return mean
+    total = over.clone()
+    dist.all_reduce(total)
+    return mean * (over * _world_size() / total)
 
 
 def _first_row(batch: int, gather: bool) -> int:

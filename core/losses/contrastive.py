@@ -8,8 +8,8 @@ Several processes: embeddings are gathered with gradients, and each process comp
 against all columns, O(B_local x B_global) memory. The *value* returned is the mean over processes, that is,
 the loss of the whole batch. The *gradient* is that of the local share, and what flows back into gathered
 embeddings is summed over processes; averaged over processes, as DistributedDataParallel does, it is exactly
-the gradient of the whole batch, without any factor of the world size. All processes must hold batches of the
-same shape.
+the gradient of the whole batch, without any factor of the world size. All processes must hold
+batches of the same number of rows, whose captions may differ in number.
 
 Half-precision embeddings are raised to float32 and autocast is off inside: logits reach 100, where bfloat16
 has steps of 0.5.
@@ -242,7 +242,12 @@ def _all_logits(
 ) -> Tensor:
     """(B, D) audio with the captions of every sample: (B, B_all K); those of other samples times `factor`."""
     everyones, valid = captions, mask
-    if gather:
+    if gather and _world_size() > 1:
+        # samples of another process may have more captions
+        most = torch.tensor(captions.shape[1], device=captions.device)
+        dist.all_reduce(most, dist.ReduceOp.MAX)
+        missing = int(most) - captions.shape[1]
+        captions, mask = F.pad(captions, (0, 0, 0, missing)), F.pad(mask, (0, missing))
         everyones, valid = gather_rows(captions), gather_rows(mask.to(torch.uint8)).bool()
     logits = scale * audio @ everyones.flatten(0, 1).T
     if factor != 1.0:

@@ -116,13 +116,22 @@ def scene_batches(
 
         state = PartialState()
         rank, world = state.process_index, state.num_processes
-        source = scene_source(bank, mix, seconds=front_end.max_seconds, seed=seed, rank=rank, world=world)
+        # texts are drawn one after the other: each process writes those of all, and keeps its own
+        own, whole = (
+            scene_source(bank, mix, seconds=front_end.max_seconds, seed=seed, rank=at, world=of)
+            for at, of in ((rank, world), (0, 1))
+        )
         for number in itertools.count(step * accumulation):
-            drawn = source.draw(number, batch_size)
-            rng = np.random.default_rng((seed, number, rank, 1))
-            texts = write_texts(
-                drawn, objective=objective, mix=mix, book=book, attributes=attributes, rng=rng
+            drawn = own.draw(number, batch_size)
+            all_texts = write_texts(
+                drawn if world == 1 else whole.draw(number, batch_size),
+                objective=objective,
+                mix=mix,
+                book=book,
+                attributes=attributes,
+                rng=np.random.default_rng((seed, number, 0, 1)),
             )
+            texts = all_texts if world == 1 else all_texts.of(rank * len(drawn), len(drawn))
             ids, mask = tokenize(tokenizer, texts.texts, max_tokens=max_tokens, pad_to_max=pad_to_max)
             scenes = [scene for scene, _ in drawn]
             yield {
@@ -145,6 +154,15 @@ class Texts:
     texts: list[str]
     positives: list[list[int]]
     negatives: list[list[int]]
+
+    def of(self, first: int, scenes: int) -> Texts:
+        """Those of some scenes that follow each other."""
+        rows = slice(first, first + scenes)
+        kept = [self.positives[rows], self.negatives[rows]]
+        others = sorted({place for group in kept for row in group for place in row})
+        places = {place: scenes + number for number, place in enumerate(others)}
+        moved = [[[places[place] for place in row] for row in group] for group in kept]
+        return Texts([*self.texts[rows], *(self.texts[place] for place in others)], *moved)
 
 
 def write_texts(

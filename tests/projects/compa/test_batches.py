@@ -98,6 +98,19 @@ def test_processes_share_the_batch_of_one(
     assert parts[0]["ids"] + parts[1]["ids"] == whole["ids"]
     assert len(set(whole["ids"])) == 8
     assert torch.equal(torch.cat([part["features"] for part in parts]), whole["features"])
+    assert said(parts[0]) + said(parts[1]) == said(whole)
+
+
+def said(batch: Batch) -> list[list[list[list[int]]]]:
+    """The tokens of each scene's caption, positives and negatives."""
+    texts = [ids[mask.bool()].tolist() for ids, mask in zip(batch["input_ids"], batch["attention_mask"])]
+    return [
+        [
+            [texts[row]],
+            *([texts[i] for i in batch[name][row] if i >= 0] for name in ("positives", "negatives")),
+        ]
+        for row in range(len(batch["ids"]))
+    ]
 
 
 @pytest.mark.parametrize("pad_to_max", [False, True])
