@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from core.foundations.language_model import (
     LmShape,
@@ -33,6 +33,7 @@ from core.scenes.captions import phrase_book
 from core.scenes.draw import voice_attributes
 from core.train.loop import fit
 from core.train.optimisation import TrainingOptions
+from core.train.terms import Mean
 from shared_data.world.datasets.text import corpus
 
 if TYPE_CHECKING:
@@ -74,8 +75,9 @@ def language_model(config: Config, *, context: Context) -> None:
     """Record the public checkpoint, or train a model, save it in the Hub's layout and log its answers."""
     out = context.path("foundations", "language_model")
     if config.checkpoint:
-        record = resolve(out, card_of(config.checkpoint), root=context.root)
-        print(f"language_model: {record.name} at {record.revision} ({record.licence}), in {record.path}")
+        if hardware.is_main_process():
+            record = resolve(out, card_of(config.checkpoint), root=context.root)
+            print(f"language_model: {record.name} at {record.revision} ({record.licence}), in {record.path}")
         return
     if config.training is None:
         raise LanguageModelConfigError(
@@ -129,7 +131,7 @@ def train(
     def batches(step: int) -> Iterator[dict[str, Any]]:
         return text_batches(encoded, batch_size=config.batch_size, seed=config.seed, step=step)
 
-    def loss(network: nn.Module, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(network: nn.Module, batch: dict[str, Any]) -> dict[str, Mean]:
         return corpus_loss(network, batch, prompt_share=config.prompt_share)
 
     fit(
@@ -146,4 +148,4 @@ def train(
 if __name__ == "__main__":
     from core.run.stage import run
 
-    run(language_model, Config)
+    run(language_model, Config, processes=True)

@@ -1,38 +1,111 @@
-"""Two gloo processes for tests, as `accelerate launch` would start them on CPUs."""
+"""Two processes that train together over gloo on this machine, and what each of them writes.
+
+`python -m tests.two_processes JOBS` is one of them: it runs the stages that `run_stages` pickled.
+"""
 
 from __future__ import annotations
 
 import os
+import pickle
 import socket
-import time
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import pytest
-import torch
-import torch.multiprocessing as mp
+from core.run import tracking
+from core.run.stage import Context
 
-LONGEST = 240  # seconds: what takes longer hangs
-
-
-def spawn(work: Callable[..., None], *arguments: Any) -> None:
-    """work(rank, *arguments) in two processes; their errors are raised, and a hang fails the test."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = mp.spawn(_begin, args=(port, work, arguments), nprocs=2, join=False)
-    deadline = time.monotonic() + LONGEST
-    while not processes.join(timeout=5):
-        if time.monotonic() > deadline:
-            for process in processes.processes:
-                process.kill()
-            pytest.fail(f"two processes did not end within {LONGEST} s")
+ROOT = Path(__file__).resolve().parents[1]
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree")
 
 
-def _begin(rank: int, port: int, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    torch.set_num_threads(1)
-    os.environ |= {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    work(rank, *arguments)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+@dataclass(frozen=True)
+class Job:
+    """A stage's function with its configuration, and the context's paper, stage and variant."""
+
+    function: Callable[..., None]
+    config: Any
+    paper: str
+    stage: str
+    variant: str | None = None
+
+
+def start(*arguments: object) -> list[subprocess.Popen[str]]:
+    """`python ARGUMENTS` twice, as the two processes of one run."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    common = os.environ | {
+        "ACCELERATE_USE_CPU": "true",
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
+    return [
+        subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+
+
+def finish(processes: Sequence[subprocess.Popen[str]]) -> None:
+    """Wait for both, and fail with what they said where one failed."""
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+
+
+def run_stages(jobs: Sequence[Job], *, root: Path, folder: Path) -> list[list[str]]:
+    """Run stages one after the other in two processes; what each of the two wrote or deleted below `root`."""
+    file = folder / "jobs.pickle"
+    file.write_bytes(pickle.dumps((root, tuple(jobs))))
+    finish(start("-m", "tests.two_processes", file))
+    return [Path(f"{file}.{rank}").read_text().splitlines() for rank in (0, 1)]
+
+
+def watch(root: Path) -> list[str]:
+    """A list of the files and folders below `root` that this process writes, moves or deletes from now on."""
+    touched: list[str] = []
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in CHANGES or (event == "open" and int(arguments[2] or 0) & WRITES):
+            path = str(arguments[1 if event == "os.rename" else 0])
+            unnamed = event == "open" and int(arguments[2]) & os.O_TMPFILE == os.O_TMPFILE
+            there = event == "os.mkdir" and Path(path).is_dir()
+            if path.startswith(str(root)) and not unnamed and not there:
+                touched.append(f"{event} {path}")
+
+    sys.addaudithook(note)
+    return touched
+
+
+def main(file: Path) -> None:
+    root, jobs = pickle.loads(file.read_bytes())
+    touched = watch(root)
+    for job in jobs:
+        context = Context(
+            paper=job.paper,
+            stage=job.stage,
+            variant=job.variant,
+            profile="mini",
+            root=root,
+            tracker=tracking.off(),
+            seed=0,
+        )
+        job.function(job.config, context=context)
+    Path(f"{file}.{os.environ['RANK']}").write_text("".join(f"{line}\n" for line in touched))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

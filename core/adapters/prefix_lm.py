@@ -218,7 +218,8 @@ class AudioPrefixLM(nn.Module):
     def forward(self, features: Mapping[str, Features], text: TextBatch) -> dict[str, Tensor]:
         """The loss, a mean over all tokens with a label (nats), and exact counts of the batch's tokens:
 
-        {"loss", "prefix_tokens", "instruction_tokens", "answer_tokens"}. Raises ContextTooLong.
+        {"loss", "loss_tokens", "prefix_tokens", "instruction_tokens", "answer_tokens"}; loss_tokens are those
+        that the loss is the mean over. Raises ContextTooLong.
         """
         prefix, embeddings = self._embed(features, text.input_ids, text.attention_mask)
         valid = torch.cat([prefix.mask, text.attention_mask.bool()], dim=1)
@@ -244,6 +245,7 @@ class AudioPrefixLM(nn.Module):
         answers = (text.labels != IGNORED).sum() if text.answer_tokens is None else text.answer_tokens.sum()
         return {
             "loss": loss,
+            "loss_tokens": (targets != IGNORED).sum(),
             "prefix_tokens": prefix.mask.sum(),
             "instruction_tokens": text.attention_mask.sum() - answers,
             "answer_tokens": answers,

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.adapters.prefix_lm import AudioPrefixLM, LongTexts, load_trained, save_trained
 from core.audio_lm.artefact import Artefact, read_artefact, write_artefact
@@ -25,6 +25,10 @@ from core.run.stage import Context, seed_all
 from core.run.tracking import Tracker
 from core.train.loop import BatchSource, fit
 from core.train.optimisation import TrainingOptions
+from core.train.terms import Mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +231,9 @@ def load_parent(model: AudioPrefixLM, folder: Path, *, identity: Mapping[str, An
         model.soft_prompt = prompt
 
 
-def text_loss(network: Any, batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The answers' loss, with the exact numbers of tokens."""
-    made = network(batch["features"], batch["text"])
-    return {name: value.float() for name, value in made.items()}
+def text_loss(network: Any, batch: Mapping[str, Any]) -> dict[str, Tensor | Mean]:
+    """The answers' loss, a mean over the tokens that have a label, with the exact numbers of tokens."""
+    made: dict[str, Tensor] = network(batch["features"], batch["text"])
+    values = {name: value.float() for name, value in made.items()}
+    tokens = values.pop("loss_tokens")
+    return {**values, "loss": Mean(values["loss"], tokens)}

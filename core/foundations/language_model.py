@@ -18,6 +18,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from torch import Tensor, nn
 
 from core.adapters.prefix_lm import IGNORED, AudioPrefixLM, TextBatch, encode_texts
+from core.train.terms import Mean
 from core.train.weight_files import check_weights
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def text_batches(corpus: TextBatch, *, batch_size: int, seed: int, step: int) ->
         step += len(rows) - place
 
 
-def corpus_loss(model: nn.Module, batch: dict[str, Any], *, prompt_share: float) -> dict[str, Tensor]:
+def corpus_loss(model: nn.Module, batch: dict[str, Any], *, prompt_share: float) -> dict[str, Mean]:
     """Cross-entropy in nats a token, {"loss", "answer"}, of answers and a random `prompt_share` of prompts.
 
     What a prompt says is drawn at random and cannot be learnt beyond its grammar; a small share leaves a
@@ -201,7 +202,11 @@ def corpus_loss(model: nn.Module, batch: dict[str, Any], *, prompt_share: float)
     taken = valid & (answer | (torch.rand(ids.shape, device=ids.device) < prompt_share))
     logits = model(batch["input_ids"], batch["attention_mask"], taken)
     each = nn.functional.cross_entropy(logits, ids[taken], reduction="none")
-    return {"loss": each.mean(), "answer": each.detach()[answer[taken]].mean()}
+    told = answer[taken]
+    return {
+        "loss": Mean(each.mean(), taken.sum()),
+        "answer": Mean(each.detach()[told].mean(), told.sum()),
+    }
 
 
 class TokenPredictor(nn.Module):

@@ -1,16 +1,22 @@
-"""How weights are optimised: the options, what is trained, the learning rate and the optimiser."""
+"""How weights are optimised: options, what is trained, what is computed twice, learning rate, optimiser."""
 
+import contextlib
 import difflib
 import fnmatch
+import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 # options that leave the weights as they are, so that a resume may change them
-FREE_TO_CHANGE = frozenset({"log_every", "evaluate_every", "checkpoint_every", "keep"})
+FREE_TO_CHANGE = frozenset(
+    {"log_every", "evaluate_every", "checkpoint_every", "keep", "gradient_checkpointing"}
+)
 
 
 class TrainingError(ValueError):
@@ -31,10 +37,13 @@ class TrainingOptions:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     gradient_clip: float | None = None  # largest norm of the whole gradient
-    accumulation: int = (
-        1  # equals one larger batch where the loss is a mean over items: not where it contrasts
-    )
+    # batches of each process that make a step. They equal one larger batch where the loss is a mean over
+    # items, or a core.train.terms.Mean over other terms: not where it contrasts
+    accumulation: int = 1
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    # layers of transformers' models are computed again in the backward pass: a third more time, a fraction of
+    # the memory, the same result. For a language model of billions of weights, frozen or not
+    gradient_checkpointing: bool = False
     trainable: tuple[str, ...] = ("*",)  # globs over parameter names; what the caller froze stays frozen
     evaluate_every: int = 0  # steps; 0: at the end only
     checkpoint_every: int = 0  # steps; 0: at the end and when stopped only
@@ -96,6 +105,34 @@ def freeze_all_but(model: nn.Module, globs: tuple[str, ...]) -> list[nn.Paramete
     for parameter in frozen:
         parameter.requires_grad_(False)
     return frozen
+
+
+@contextlib.contextmanager
+def recomputing(model: nn.Module, *, active: bool) -> Iterator[None]:
+    """Within the block, where `active`, layers of transformers' models in `model` keep no activations.
+
+    Raises TrainingError where `model` has no such layer.
+    """
+    layers: list[Any] = []
+    if active:
+        from transformers.modeling_layers import GradientCheckpointingLayer  # seconds
+
+        layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+        if not layers:
+            raise TrainingError(
+                f"gradient_checkpointing: no part of {type(model).__name__} is a layer of transformers that "
+                "can be computed again; leave the option out"
+            )
+    for layer in layers:
+        # set here, not by the model's own method: that makes gradients of all embeddings, which are needed
+        # with reentrance only, and keeps to it afterwards
+        layer.gradient_checkpointing = True
+        layer._gradient_checkpointing_func = functools.partial(checkpoint, use_reentrant=False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.gradient_checkpointing = False
 
 
 def make_optimizer(trained: list[nn.Parameter], options: TrainingOptions) -> torch.optim.Optimizer:

@@ -26,6 +26,7 @@ from core.audio_lm.batches import Mix, check_lengths, instruction_batches, read_
 from core.audio_lm.branches import QFormerBranch
 from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import load_language_model
+from core.audio_lm.phases import text_loss
 from core.foundations.public import foundation_path
 from core.losses.bridging import bridging_losses
 from core.run import hardware
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 class Config:
     """shape: its feature_size and vocab_size are those of tagger and text tower, whatever stands here.
 
-    start: "text_tower" starts the layers from its weights (BERT in the paper), "random" does not.
+    start: "text_tower" starts the layers from its weights (BERT in the paper), "random" does not. dtype: of
+    the frozen language model.
     """
 
     shape: QFormerShape
@@ -59,6 +61,7 @@ class Config:
     epochs: float | None = None  # passes over the captions, in place of both stages' options.steps
     label_smoothing: float = 0.1
     prefix_scale: float = 1.0
+    dtype: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
 
 
@@ -96,7 +99,9 @@ def pretrain(config: Config, *, context: Context) -> None:
     print(f"bridging: loss {history.losses[0]:.3f} -> {history.losses[-1]:.3f}")
 
     seed_all(config.seed)
-    lm, tokenizer = load_language_model(foundation_path(context.root, context.profile, "language_model"))
+    lm, tokenizer = load_language_model(
+        foundation_path(context.root, context.profile, "language_model"), dtype=config.dtype
+    )
     lm.requires_grad_(False)
     limits: dict[str, Any] = {"max_tokens": config.max_prompt_tokens, "long_texts": config.long_texts}
     print(f"captions: {check_lengths(mix, tokenizer, **limits)} at {config.max_prompt_tokens} tokens")
@@ -108,7 +113,7 @@ def pretrain(config: Config, *, context: Context) -> None:
     with context.tracker.child("generative") as run:
         history = fit(
             AudioPrefixLM(lm, {"qformer": branch}),
-            loss=lambda network, batch: {"loss": network(batch["features"], batch["text"])["loss"]},
+            loss=text_loss,
             batches=instruction_batches(
                 mix,
                 store,
@@ -208,4 +213,4 @@ def caption_batches(
 if __name__ == "__main__":
     from core.run.stage import run
 
-    run(pretrain, Config)
+    run(pretrain, Config, processes=True)

@@ -22,7 +22,7 @@ from core.losses.contrastive import info_nce
 from core.train.loop import fit
 from core.train.optimisation import TrainingOptions
 from tests.small_clap import AUDIO, FRAMES, TEXT, perturb
-from tests.two_processes import spawn
+from tests.two_ranks import spawn
 
 WORDS = replace(TEXT, num_layers=1, dropout_rate=0.0)
 ROWS = 4  # of a process

@@ -104,9 +104,13 @@ def test_loss_is_that_of_transformers_on_answers_and_on_everything(
     values = inputs | {"labels": batch.labels}
     for share, labels in ((0.0, batch.labels), (1.0, everything)):
         ours = corpus_loss(TokenPredictor(model), values, prompt_share=share)
-        assert ours["loss"].item() == pytest.approx(model(**inputs, labels=labels).loss.item(), abs=1e-5)
+        assert ours["loss"].value.item() == pytest.approx(
+            model(**inputs, labels=labels).loss.item(), abs=1e-5
+        )
     answers = corpus_loss(TokenPredictor(model), values, prompt_share=0.0)["loss"]
-    assert ours["answer"].item() == pytest.approx(answers.item(), abs=1e-5)
+    assert ours["answer"].value.item() == pytest.approx(answers.value.item(), abs=1e-5)
+    assert ours["answer"].over == answers.over == (batch.labels[:, 1:] != IGNORED).sum()
+    assert ours["loss"].over == batch.attention_mask[:, 1:].sum()
 
 
 def test_it_learns_to_answer_from_a_context_and_survives_the_disk(
@@ -118,7 +122,7 @@ def test_it_learns_to_answer_from_a_context_and_survives_the_disk(
     source = text_batches(encode_corpus(tokenizer, texts, max_tokens=64), batch_size=12, seed=0, step=0)
     before = exact_answers(model, tokenizer, texts, max_new_tokens=6)
     for batch in islice(source, 60):
-        corpus_loss(network, batch, prompt_share=0.1)["loss"].backward()
+        corpus_loss(network, batch, prompt_share=0.1)["loss"].value.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

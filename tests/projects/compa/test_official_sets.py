@@ -26,7 +26,7 @@ from core.train.history import read_history
 from core.train.optimisation import TrainingOptions
 from projects.compa import predict, prepare, train
 from tests.small_clap import released
-from tests.two_processes import spawn
+from tests.two_ranks import spawn
 
 RATE, WINDOW = 8000, 3.0
 INFO = {"name": "audiocaps", "task": "t", "licence": "l", "source": "s", "protocol": "p"}
