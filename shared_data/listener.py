@@ -43,8 +43,9 @@ def listener(config: Config, *, context: Context) -> None:
     """Resolve or train the listener, log how well it hears clips of the validation split, and write it."""
     out = context.path("foundations", "listener")
     if config.checkpoint:
-        record = resolve(out, card_of(config.checkpoint), root=context.root)
-        print(f"listener: {record.name} at {record.revision} ({record.licence}), in {record.path}")
+        if hardware.is_main_process():
+            record = resolve(out, card_of(config.checkpoint), root=context.root)
+            print(f"listener: {record.name} at {record.revision} ({record.licence}), in {record.path}")
         return
     if config.training is None:
         raise ValueError("listener: name a checkpoint, or say in `training` how to train one")
@@ -80,4 +81,4 @@ def listener(config: Config, *, context: Context) -> None:
 if __name__ == "__main__":
     from core.run.stage import run
 
-    run(listener, Config)
+    run(listener, Config, processes=True)

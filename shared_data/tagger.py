@@ -43,8 +43,9 @@ def tagger(config: Config, *, context: Context) -> None:
     """Resolve or train the tagger, log how well it hears clips of the validation split, and write it."""
     out = context.path("foundations", "tagger")
     if config.checkpoint:
-        record = resolve(out, card_of(config.checkpoint), root=context.root)
-        print(f"tagger: {record.name} at {record.revision} ({record.licence}), in {record.path}")
+        if hardware.is_main_process():
+            record = resolve(out, card_of(config.checkpoint), root=context.root)
+            print(f"tagger: {record.name} at {record.revision} ({record.licence}), in {record.path}")
         return
     if config.training is None:
         raise ValueError("tagger: name a checkpoint, or say in `training` how to train one")
@@ -81,4 +82,4 @@ def tagger(config: Config, *, context: Context) -> None:
 if __name__ == "__main__":
     from core.run.stage import run
 
-    run(tagger, Config)
+    run(tagger, Config, processes=True)

@@ -67,8 +67,9 @@ def text_tower(config: Config, *, context: Context) -> None:
     """Record the public checkpoint, or train a tower, save it as the Hub lays it out and log its recall."""
     out = context.path("foundations", "text_tower")
     if config.checkpoint:
-        record = resolve(out, card_of(config.checkpoint), root=context.root)
-        print(f"text_tower: {record.name} at {record.revision} ({record.licence}), in {record.path}")
+        if hardware.is_main_process():
+            record = resolve(out, card_of(config.checkpoint), root=context.root)
+            print(f"text_tower: {record.name} at {record.revision} ({record.licence}), in {record.path}")
         return
     if config.training is None:
         raise TextTowerConfigError("text_tower: name a checkpoint, or say in `training` how to train one")
@@ -134,4 +135,4 @@ def train(
 if __name__ == "__main__":
     from core.run.stage import run
 
-    run(text_tower, Config)
+    run(text_tower, Config, processes=True)

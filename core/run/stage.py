@@ -58,6 +58,10 @@ class Context:
         return self.folder.joinpath(kind, self.profile, *parts)
 
 
+class OneProcessError(ValueError):
+    """Several processes were launched for a stage that is made for one: each would write the same files."""
+
+
 class Stopped(KeyboardInterrupt):
     """A signal asked the process to stop; a KeyboardInterrupt, so that `except Exception` lets it pass."""
 
@@ -66,9 +70,16 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
-def run(stage_function: Callable[..., None], schema: type[Any], argv: list[str] | None = None) -> None:
+def run(
+    stage_function: Callable[..., None],
+    schema: type[Any],
+    argv: list[str] | None = None,
+    *,
+    processes: bool = False,
+) -> None:
     """Run `stage_function(config, context=...)` as the command line asks: [VARIANT] [--profile NAME].
 
+    processes: whether it shares its work under `accelerate launch`, and leaves files to the first process.
     Exit codes: 0; 2 with one message for wrong configuration or input (exceptions that this repository
     defines or raises); 128 + signal after Ctrl-C or SIGTERM. Anything else is a bug and leaves its traceback.
     """
@@ -83,6 +94,12 @@ def run(stage_function: Callable[..., None], schema: type[Any], argv: list[str] 
     began = time.monotonic()
     with _signals_raise():
         try:
+            launched = int(os.environ.get("WORLD_SIZE", "1"))
+            if launched > 1 and not processes:
+                raise OneProcessError(
+                    f"{launched} processes were launched (WORLD_SIZE), but this stage runs in one: start it "
+                    f"as `python -m {module}`, without accelerate launch"
+                )
             _run(stage_function, schema, paper, stage, module, root, arguments.variant, arguments.profile)
         except KeyboardInterrupt as stop:  # Stopped, or TrainingStopped with a checkpoint written
             number = getattr(stop, "number", signal.SIGINT)

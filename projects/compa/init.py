@@ -174,4 +174,4 @@ def _detection_batch(
 if __name__ == "__main__":
     from core.run.stage import run
 
-    run(init, Config)
+    run(init, Config, processes=True)

@@ -252,4 +252,4 @@ def _last(history: History) -> str:
 if __name__ == "__main__":
     from core.run.stage import run
 
-    run(train, Config)
+    run(train, Config, processes=True)

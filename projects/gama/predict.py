@@ -237,4 +237,4 @@ def all_seeds(parts: Sequence[Path]) -> list[Prediction]:
 if __name__ == "__main__":
     from core.run.stage import run
 
-    run(predict, Config)
+    run(predict, Config, processes=True)

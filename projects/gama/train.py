@@ -51,4 +51,4 @@ def train(config: Config, *, context: Context) -> None:
 if __name__ == "__main__":
     from core.run.stage import run
 
-    run(train, Config)
+    run(train, Config, processes=True)

@@ -48,4 +48,4 @@ def tune(config: Config, *, context: Context) -> None:
 if __name__ == "__main__":
     from core.run.stage import run
 
-    run(tune, Config)
+    run(tune, Config, processes=True)

@@ -110,4 +110,4 @@ def pro_items(folder: Path, split: str, *, heard: bool) -> list[Item]:
 if __name__ == "__main__":
     from core.run.stage import run
 
-    run(answer, Config)
+    run(answer, Config, processes=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from core.audio_lm.branches import Bridge
 from core.audio_lm.model import Architecture
 from core.audio_lm.phases import Phase, train_row
+from core.run import hardware
 from core.run.files import write_text_atomic
 from core.run.stage import Context
 
@@ -29,7 +30,8 @@ def train(config: Config, *, context: Context) -> None:
     data = context.path("data", "training")
     if (data / "not_run.txt").is_file():
         reason = (data / "not_run.txt").read_text(encoding="utf-8")
-        write_text_atomic(context.path("checkpoints", str(context.variant), "not_run.txt"), reason)
+        if hardware.is_main_process():
+            write_text_atomic(context.path("checkpoints", str(context.variant), "not_run.txt"), reason)
         print(f"{context.variant}: not run: {reason.strip()}")
         return
     train_row(
@@ -49,4 +51,4 @@ def train(config: Config, *, context: Context) -> None:
 if __name__ == "__main__":
     from core.run.stage import run
 
-    run(train, Config)
+    run(train, Config, processes=True)

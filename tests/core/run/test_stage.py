@@ -53,7 +53,7 @@ def work(config: Config, *, context: Context) -> None:
 
 if __name__ == "__main__":
     from core.run.stage import run
-    run(work, Config)
+    run(work, Config, processes=True)
 '''
 CONF = """
 work:
@@ -150,6 +150,15 @@ def test_under_accelerate_launch_only_the_main_process_reports(repository: Path)
     assert code == 0, err
     assert out.count("demo work plain mini 7") == 2
     assert err.count("GiB at most") == 1
+
+
+def test_a_stage_that_is_made_for_one_process_refuses_two(repository: Path) -> None:
+    file = repository / "projects" / "demo" / "work.py"
+    file.write_text(file.read_text().replace("run(work, Config, processes=True)", "run(work, Config)"))
+    code, out, err = finish(start(repository, "-m", "projects.demo.work", "plain", WORLD_SIZE="2", RANK="1"))
+    assert (code, out) == (2, "")
+    assert "this stage runs in one: start it as `python -m projects.demo.work`" in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(
