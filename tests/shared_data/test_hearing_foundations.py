@@ -20,6 +20,7 @@ from core.scenes.bank import Bank, BankMissingError, write_bank
 from core.train.optimisation import TrainingOptions
 from shared_data import listener, tagger
 from shared_data.world.sounds.procedural import make_bank
+from tests.two_processes import Job, run_stages
 
 LABELS = ["church_bell", "dog_bark", "rain"]
 HEARING = Hearing(duration=1.0, singles=1.0, batch_size=4, valid=8)
@@ -154,3 +155,25 @@ def test_what_is_missing_is_said(root: Path) -> None:
     (root / "shared_data" / "bank" / "mini" / "bank.json").unlink()
     with pytest.raises((BankMissingError, FileNotFoundError), match=r"bank\.json"):
         tagger.tagger(TAGGER, context=context(root, "tagger"))
+
+
+def test_of_two_processes_the_first_writes(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    jobs = [
+        Job(tagger.tagger, TAGGER, "shared_data", "tagger"),
+        Job(listener.listener, LISTENER, "shared_data", "listener"),
+    ]
+    wrote, others = run_stages([*jobs, *jobs], root=root, folder=tmp_path_factory.mktemp("jobs"))
+    assert others == []
+    for job in jobs:
+        record = root / "shared_data" / "foundations" / "mini" / job.stage / "record.json"
+        assert wrote.count(f"os.rename {record}") == 1
+        assert not [path for path in record.parent.iterdir() if path.is_dir()]
+
+
+def test_a_public_checkpoint_is_recorded_by_the_first_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    tagger.tagger(replace(TAGGER, checkpoint="one that nobody has"), context=context(tmp_path, "tagger"))
+    listener.listener(replace(LISTENER, checkpoint="none"), context=context(tmp_path, "listener"))
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from core.scenes.bank import write_bank
 from core.train.optimisation import TrainingOptions
 from shared_data import language_model, text_tower
 from shared_data.world.sounds.procedural import make_bank
+from tests.two_processes import Job, run_stages
 
 LABELS = ["baby_cry", "church_bell", "cow_moo", "dog_bark", "rain", "rooster_crow", "siren", "thunder"]
 TRAINING = TrainingOptions(steps=3, learning_rate=1e-3)
@@ -130,3 +132,24 @@ def test_neither_checkpoint_nor_training_is_an_error(root: Path, name: str) -> N
     _, stage, config = STAGES[name]
     with pytest.raises(ValueError, match=f"{name}: name a checkpoint, or say in `training`"):
         stage(replace(config, training=None), context=context(root, name))
+
+
+def test_of_two_processes_the_first_writes(banked: Path, tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    shutil.copytree(banked / "shared_data" / "bank", root / "shared_data" / "bank")
+    jobs = [Job(stage, config, "shared_data", name) for name, (_, stage, config) in STAGES.items()]
+    wrote, others = run_stages([*jobs, *jobs], root=root, folder=tmp_path)
+    assert others == []
+    for job in jobs:
+        record = root / "shared_data" / "foundations" / "mini" / job.stage / "record.json"
+        assert wrote.count(f"os.rename {record}") == 1
+        assert not [path for path in record.parent.iterdir() if path.is_dir()]
+
+
+def test_a_public_checkpoint_is_recorded_by_the_first_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    for name, (_, stage, config) in STAGES.items():
+        stage(replace(config, checkpoint="one that nobody has"), context=context(tmp_path, name))
+    assert not list(tmp_path.iterdir())

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import socket
-import subprocess
-import sys
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,7 @@ from projects.compa.objectives import compa_loss
 from projects.compa.sets import EvalSet
 from shared_data import bank as banks
 from shared_data import datasets
+from tests.two_processes import Job, run_stages
 
 LABELS = ("baby_cry", "baby_laugh", "woman_cry", "woman_laugh", "dog_bark", "church_bell")
 SETS = {
@@ -141,53 +139,22 @@ def scored(trained: Path) -> Path:
     return trained
 
 
-PARALLEL = """
-import dataclasses, sys
-from pathlib import Path
-from tests.projects.compa.test_pipeline import VANILLA, at
-from projects.compa import init, train
-from core.train.checkpoints import save_model
-root = Path(sys.argv[1])
-written = []
-def noted(model, path):
-    written.append(path)
-    save_model(model, path)
-train.save_model = noted
-train.train(dataclasses.replace(VANILLA, seeds=(0, 1)), context=at(root, "train", "parallel"))
-(root / ("written" + __import__("os").environ["RANK"])).write_text("\\n".join(map(str, written)))
-"""
-
-
-def test_two_processes_write_each_file_once(prepared: Path) -> None:
+def test_of_two_processes_the_first_writes(prepared: Path, shape: Shape, tmp_path: Path) -> None:
     """Batch normalisation differs between processes, so a file must not be that of whoever is last."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    common = os.environ | {
-        "ACCELERATE_USE_CPU": "true",
-        "PYTHONPATH": str(Path(__file__).parents[3]),
-        "OMP_NUM_THREADS": "1",
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PARALLEL, str(prepared)],
-            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    errors = [process.communicate(timeout=240)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
-    files = [str(seed_folder(prepared, "parallel", seed) / "model.safetensors") for seed in (0, 1)]
-    assert (prepared / "written0").read_text().split() == files
-    assert (prepared / "written1").read_text() == ""
-    for name in files:
-        left = {path.name for path in Path(name).parent.iterdir()}
+    root = tmp_path / "repository"
+    shutil.copytree(prepared, root)
+    shutil.rmtree(folder(root, "checkpoints"))
+    first = Job(
+        init.init, init.Config(shape=shape, detector=OPTIONS, mix=SINGLES, batch_size=4), "compa", "init"
+    )
+    twice = dataclasses.replace(VANILLA, seeds=(0, 1))
+    jobs = [first, *(Job(train.train, twice, "compa", "train", "vanilla") for _ in range(2))]
+    wrote, others = run_stages(jobs, root=root, folder=tmp_path)
+    assert others == []
+    for seed in (0, 1):
+        weights = seed_folder(root, "vanilla", seed) / "model.safetensors"
+        assert wrote.count(f"os.rename {weights}") == 1
+        left = {path.name for path in weights.parent.iterdir()}
         assert left == {"model.safetensors", "history.jsonl", "identity.json"}
 
 

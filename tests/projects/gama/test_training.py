@@ -23,12 +23,15 @@ from core.audio_lm.branches import Bridge, make_branch
 from core.audio_lm.features import open_store
 from core.audio_lm.model import Architecture, load_language_model, make_model
 from core.audio_lm.phases import Phase, load_parent, steps_of
+from core.run import strict_yaml
 from core.run.stage import Context
+from core.train import saving
 from core.train.checkpoints import load_model
 from core.train.history import read_history
 from core.train.optimisation import TrainingOptions
 from projects.gama import pretrain, train, tune
 from tests.audio_lm_world import made_up_artefact
+from tests.two_processes import Job, run_stages
 
 At = Callable[..., Context]
 OPTIONS = TrainingOptions(steps=3, learning_rate=1e-2, checkpoint_every=1, log_every=1)
@@ -133,6 +136,95 @@ def test_pretraining_starts_from_the_text_tower_and_feeds_the_language_model(
     capsys.readouterr()
     pretrain.pretrain(pretraining(bridge), context=at(trained, "pretrain"))
     assert "is complete" in capsys.readouterr().out
+
+
+def test_two_processes_train_as_one_and_the_first_writes(
+    fresh: Path, bridge: Bridge, at: At, tmp_path: Path
+) -> None:
+    qformer = dataclasses.replace(bridge.qformer, dropout=0.0)  # dropout is drawn by each process
+    still = dataclasses.replace(bridge, qformer=qformer, dropout=0.0, lora_dropout=0.0)
+    # a large eps: Adam would make a whole step of a gradient that is rounding
+    options = dataclasses.replace(OPTIONS, eps=1e-3)
+    phases = [dataclasses.replace(phase, options=options, loss_on="all") for phase in (FIRST, SECOND, TUNING)]
+    pretraining_ = dataclasses.replace(pretraining(still), bridging=options, generative=options)
+    row = curriculum(still, "qformer", "aggregator", phases=dict(zip(("stage1", "stage2"), phases)))
+    tuning = tune.Config(parent="gama", phases={"tuning": phases[2]}, sets=("scenes",), hints=HINTS)
+    jobs = [
+        Job(pretrain.pretrain, pretraining_, "gama", "pretrain"),
+        Job(train.train, row, "gama", "train", "gama"),
+        Job(tune.tune, tuning, "gama", "tune", "gama_it"),
+    ]
+    one, two = tmp_path / "one", tmp_path / "two"
+    for root in (one, two):
+        shutil.copytree(fresh, root)
+    for job in jobs:
+        job.function(job.config, context=at(one, job.stage, job.variant))
+    wrote, others = run_stages([*jobs, *jobs], root=two, folder=tmp_path)
+    assert others == []
+    assert wrote.count(f"os.rename {folder(two, 'gama_it') / 'model.safetensors'}") == 1
+    left = [path.relative_to(two) for path in two.rglob("*")]
+    assert sorted(left) == sorted(path.relative_to(one) for path in one.rglob("*"))
+    histories = [path.relative_to(one) for path in one.rglob("history.jsonl")]
+    assert len(histories) == 5
+    for file in histories:
+        losses, wanted = (read_history(root / file).losses for root in (two, one))
+        assert losses == pytest.approx(wanted, rel=1e-5), file
+
+
+def test_nothing_that_a_training_leaves_holds_the_frozen_language_model(
+    fresh: Path, bridge: Bridge, at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its checkpoints nor what it exports: 7 billion weights are not written every thousand steps."""
+    root = tmp_path / "repository"
+    shutil.copytree(fresh, root)
+    kept: set[str] = set()
+    commit = saving.commit_checkpoint
+
+    def noting(draft: Path, *, keep: int) -> Path:
+        kept.update(load_file(draft / "model.safetensors"))
+        optimizer = torch.load(draft / "optimizer.pt", weights_only=True)["optimizer"]
+        assert len(optimizer["state"]) == len(load_file(draft / "model.safetensors"))
+        return commit(draft, keep=keep)
+
+    monkeypatch.setattr(saving, "commit_checkpoint", noting)
+    pretrain.pretrain(pretraining(bridge), context=at(root, "pretrain"))
+    assert not [name for name in kept if name.startswith("lm.")]
+    train.train(curriculum(bridge, "qformer", "aggregator"), context=at(root, "train", "gama"))
+    for file in (root / "projects" / "gama" / "checkpoints").rglob("*.safetensors"):
+        kept.update(load_file(file))
+    assert {name for name in kept if name.startswith("lm.")}
+    assert all("lora_" in name for name in kept if name.startswith("lm."))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_pretraining_reads_the_language_model_in_its_own_number_format(
+    fresh: Path, bridge: Bridge, at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: Any
+) -> None:
+    root = tmp_path / "repository"
+    shutil.copytree(fresh, root)
+    seen = set()
+    opened = pretrain.load_language_model
+
+    def noting(*given: Any, **how: Any) -> Any:
+        lm, tokenizer = opened(*given, **how)
+        seen.update(str(value.dtype) for value in lm.parameters())
+        return lm, tokenizer
+
+    monkeypatch.setattr(pretrain, "load_language_model", noting)
+    config = dataclasses.replace(
+        pretraining(bridge), dtype=dtype, generative=dataclasses.replace(OPTIONS, gradient_checkpointing=True)
+    )
+    pretrain.pretrain(config, context=at(root, "pretrain"))
+    assert seen == {f"torch.{dtype}"}
+    made = load_file(root / "projects/gama/checkpoints/mini/pretrain/generative.safetensors")
+    assert {str(value.dtype) for value in made.values()} == {"torch.float32"}
+
+
+def test_the_paper_profile_fits_a_language_model_of_7_billion_weights() -> None:
+    conf = strict_yaml.read(Path(pretrain.__file__).parent / "conf" / "paper.yaml")
+    assert conf["pretrain"]["dtype"] == conf["train"]["bridge"]["dtype"] == "bfloat16"
+    options = [phase["options"] for part in ("train", "tune") for phase in conf[part]["phases"].values()]
+    assert all(each["gradient_checkpointing"] for each in [*options, conf["pretrain"]["generative"]])
 
 
 def test_the_same_caption_has_the_same_number(trained: Path, bridge: Bridge) -> None:

@@ -742,13 +742,20 @@ def test_outputs_of_the_answer_stage_are_scored(root: Path) -> None:
 # compose and train
 
 
-def test_a_profile_without_a_row_trains_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_profile_without_a_row_trains_none(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     composing.compose(
         composing.Config(without="this profile trains no row of its own"), context=at(root, "compose")
     )
     context = at(root, "train", "reader")
     data, folder = context.path("data", "training"), context.path("checkpoints", "reader")
     assert files(data) == {"not_run.txt": b"this profile trains no row of its own\n"}
+    with monkeypatch.context() as second:  # of two processes the first says so
+        second.setenv("RANK", "1")
+        train.train(train.Config(phases={}), context=context)
+    assert not folder.exists()
+    capsys.readouterr()
     train.train(train.Config(phases={}), context=context)
     assert files(folder) == files(data)
     assert capsys.readouterr().out == "reader: not run: this profile trains no row of its own\n"
