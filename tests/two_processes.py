@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from core.run import tracking
 from core.run.stage import Context
 
@@ -81,9 +83,9 @@ def watch(root: Path) -> list[str]:
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         if event in CHANGES or (event == "open" and int(arguments[2] or 0) & WRITES):
             path = str(arguments[1 if event == "os.rename" else 0])
-            unnamed = event == "open" and int(arguments[2]) & os.O_TMPFILE == os.O_TMPFILE
-            there = event == "os.mkdir" and Path(path).is_dir()
-            if path.startswith(str(root)) and not unnamed and not there:
+            # a folder that is there already, or a file in it that never gets a name
+            nothing = event in ("open", "os.mkdir") and Path(path).is_dir()
+            if path.startswith(str(root)) and not nothing:
                 touched.append(f"{event} {path}")
 
     sys.addaudithook(note)
@@ -104,6 +106,7 @@ def main(file: Path) -> None:
             seed=0,
         )
         job.function(job.config, context=context)
+        PartialState(cpu=True).wait_for_everyone()  # a launch ends before the next one reads what it wrote
     Path(f"{file}.{os.environ['RANK']}").write_text("".join(f"{line}\n" for line in touched))
 
 

@@ -78,24 +78,30 @@ def scene_batches(
     skip: int,
     features: Callable[[Tensor], Tensor],
     seed: int,
+    shared: bool = True,
 ) -> Callable[[int], Iterator[dict[str, Any]]]:
     """`batches(step)` for `core.train.loop.fit`: ids, features (B, T, F), present (B, T', C) float32.
 
     `features` turns power mels (B, T, F) into what the network takes; the first `skip` frames are left off.
+    shared: a process gets its share of a batch, else the whole, which all processes may look at before `fit`.
     """
     labels = bank.labels()
 
     def batches(step: int) -> Iterator[dict[str, Any]]:
         from accelerate import PartialState
 
-        state = PartialState()
-        drawer = source(bank, options, seed=seed, rank=state.process_index, world=state.num_processes)
+        rank, world = 0, 1
+        if shared:
+            state = PartialState()
+            rank, world = state.process_index, state.num_processes
+        drawer = source(bank, options, seed=seed, rank=rank, world=world)
         while True:
             scenes = [scene for scene, _ in drawer.draw(step, options.batch_size)]
             powers = compose_mels(scenes, mels, frames=grid.frames + skip)[:, skip:]
             if options.colour_db > 0:
-                rng = np.random.default_rng((seed, step, state.process_index, 1))
-                powers *= colouring(powers.shape[2], len(scenes), spread_db=options.colour_db, rng=rng)
+                rng = np.random.default_rng((seed, step, 0, 1))
+                gains = colouring(powers.shape[2], options.batch_size, spread_db=options.colour_db, rng=rng)
+                powers *= gains[rank * len(scenes) :][: len(scenes)]
             yield {
                 "ids": [scene.id for scene in scenes],
                 "features": features(torch.from_numpy(powers)),

@@ -69,10 +69,13 @@ def train_listener(
     }
     grid = step_grid(shape, hop=hop, sample_rate=bank.sample_rate)
     mels = whisper_mels(bank, WhisperMel(**front_end, transform=torch.float32))
-    batches = scene_batches(bank, mels, hearing, grid=grid, skip=0, features=log_mels, seed=seed)
+    batches, whole = (
+        scene_batches(bank, mels, hearing, grid=grid, skip=0, features=log_mels, seed=seed, shared=shared)
+        for shared in (True, False)
+    )
     features = WhisperFeatures(make_whisper(shape, seed=seed))
     labels = bank.labels()
-    sample = torch.cat([next(batches(step))["present"] for step in range(8)])
+    sample = torch.cat([next(whole(step))["present"] for step in range(8)])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = ListenerInTraining(features, len(labels))

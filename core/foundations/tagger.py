@@ -70,11 +70,13 @@ def train_tagger(
     mels = fbank_mels(bank, plain)
     grid = token_grid(shape)
 
-    def draw(features: Callable[[Tensor], Tensor]) -> BatchSource:
+    def draw(features: Callable[[Tensor], Tensor], *, shared: bool) -> BatchSource:
         # KaldiFbank centres its first frame 12.5 ms after the start; composed ones begin at it: leave one off
-        return scene_batches(bank, mels, hearing, grid=grid, skip=1, features=features, seed=seed)
+        return scene_batches(
+            bank, mels, hearing, grid=grid, skip=1, features=features, seed=seed, shared=shared
+        )
 
-    sample = [next(draw(log_power)(step)) for step in range(8)]
+    sample = [next(draw(log_power, shared=False)(step)) for step in range(8)]
     levels = torch.cat([batch["features"] for batch in sample])
     mean, std = float(levels.mean()), float(levels.std()) / 2  # KaldiFbank divides by 2 std
     encoder = AstEncoder(make_ast(shape, seed=seed), taps=(shape.layers,))
@@ -93,7 +95,7 @@ def train_tagger(
         when = F.binary_cross_entropy_with_logits(frames, present) * clip.shape[1]
         return {"loss": heard + frame_loss * when, "clip_loss": heard, "frame_loss": when}
 
-    batches = draw(lambda power: log_power(power).sub_(mean).div_(2 * std))
+    batches = draw(lambda power: log_power(power).sub_(mean).div_(2 * std), shared=True)
     fit(model, loss=loss, batches=batches, options=options, folder=folder, log=log)
     encoder.eval()
     front_end = {

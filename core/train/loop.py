@@ -90,8 +90,9 @@ def fit(
     accelerate was asked for in vain);
     CheckpointError (of another configuration, or all damaged); OutputError (the folder cannot be written).
     """
-    check_writable(folder)
     accelerator = make_accelerator(options)
+    if accelerator.is_main_process:  # which alone writes there
+        check_writable(folder)
     frozen = freeze_all_but(model, options.trainable)
     wrapped: nn.Module | None = None
     try:

@@ -157,17 +157,26 @@ def test_what_is_missing_is_said(root: Path) -> None:
         tagger.tagger(TAGGER, context=context(root, "tagger"))
 
 
-def test_of_two_processes_the_first_writes(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_of_two_processes_the_first_writes(
+    root: Path, bank: Bank, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    coloured = replace(TAGGER, hearing=replace(HEARING, colour_db=3.0))
     jobs = [
-        Job(tagger.tagger, TAGGER, "shared_data", "tagger"),
+        Job(tagger.tagger, coloured, "shared_data", "tagger"),
         Job(listener.listener, LISTENER, "shared_data", "listener"),
     ]
+    one = tmp_path_factory.mktemp("one")
+    write_bank(bank, one / "shared_data" / "bank" / "mini")
+    tagger.tagger(coloured, context=context(one, "tagger"))
     wrote, others = run_stages([*jobs, *jobs], root=root, folder=tmp_path_factory.mktemp("jobs"))
     assert others == []
     for job in jobs:
         record = root / "shared_data" / "foundations" / "mini" / job.stage / "record.json"
         assert wrote.count(f"os.rename {record}") == 1
         assert not [path for path in record.parent.iterdir() if path.is_dir()]
+    # what the network is told of the level of its input is measured on the same scenes
+    ends = [each / "shared_data" / "foundations" / "mini" / "tagger" for each in (one, root)]
+    assert ends[0].joinpath("front_end.json").read_text() == ends[1].joinpath("front_end.json").read_text()
 
 
 def test_a_public_checkpoint_is_recorded_by_the_first_process(
