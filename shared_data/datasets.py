@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from core.data.card import Card
 from core.data.cards import CARDS
-from core.data.official_files import wrong_files
 from core.data.imports import (
     audiocaps,
     audioset,
@@ -35,6 +34,7 @@ from core.data.imports import (
     vggsound,
     vocalsound,
 )
+from core.data.official_files import wrong_files
 from core.data.parquet import write_absent, write_dataset
 from core.data.problems import DatasetError
 from core.data.schema import SCHEMAS

@@ -13,8 +13,8 @@ from typing import Any, Literal, cast
 
 from core.data.cards_exams import EXAM_CARDS
 from core.data.choices import SKILLS, TASKS, checked, mmau_pro_problems, mmau_problems, stored_split
-from core.data.official_files import wrong_files
 from core.data.imports import mmau, mmau_pro
+from core.data.official_files import wrong_files
 from core.data.parquet import write_absent, write_dataset
 from core.data.problems import DatasetError
 from core.data.schema import EXAMS

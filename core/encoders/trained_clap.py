@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from core.audio.mel import ClapMel
-from core.encoders.clap import Clap, load_laion
+from core.encoders.clap import Clap
 from core.encoders.clap_folder import (
     FrontEnd,
     ModelError,
@@ -23,6 +23,7 @@ from core.encoders.clap_folder import (
     tokenize,
     weights_of,
 )
+from core.encoders.clap_weights import load_laion
 from core.train.checkpoints import load_model
 
 
@@ -30,17 +31,21 @@ from core.train.checkpoints import load_model
 class TrainedClap:
     """The towers with their front end and tokenizer; `weights` is the file they came from.
 
-    sample_rate: of the waveforms that it hears. max_tokens: where texts are cut; pad_to_max: whether shorter
-    ones are padded to it.
+    max_tokens: where texts are cut; pad_to_max: whether shorter ones are padded to it.
     """
 
     model: Clap
     mel: ClapMel
     tokenizer: Tokenizer
     weights: Path
-    sample_rate: int
+    front_end: FrontEnd
     max_tokens: int
     pad_to_max: bool
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveforms that it hears."""
+        return self.front_end.sample_rate
 
     @torch.inference_mode()
     def embed_audio(self, waveforms: Sequence[np.ndarray], ids: Sequence[str]) -> Tensor:
@@ -75,17 +80,22 @@ def open_clap(checkpoints: Path, variant: str, seed: int, *, device: torch.devic
     )
 
 
-def open_laion_clap(folder: Path, *, device: torch.device) -> TrainedClap:
-    """LAION-CLAP (`laion/clap-htsat-fused`) from a folder in the layout of the Hub, with its tokenizer.
+def open_laion_clap(source: Path, *, device: torch.device) -> TrainedClap:
+    """LAION-CLAP from a folder in the layout of the Hub, or from an official file (see `load_laion`), with
+    tokenizer.json beside the weights.
 
     Raises ModelError for an absent tokenizer; FileNotFoundError, WeightsError as `load_laion`.
     """
-    model, words = load_laion(folder), folder / "tokenizer.json"
-    if not words.is_file():
-        raise ModelError(f"no {words}: fetch it with the weights")
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])[0]
+    model = load_laion(source)
+    folder = source if source.is_dir() else source.parent
+    if not (words := folder / "tokenizer.json").is_file():
+        raise ModelError(f"no tokenizer at {words}: get the one of laion/clap-htsat-fused (RoBERTa's)")
+    weights = source
+    if source.is_dir():
+        weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])[0]
+    front_end = FrontEnd(truncation="fusion" if model.audio.config.enable_fusion else "rand_trunc")
     tokenizer = Tokenizer.from_file(str(words))
-    return _opened(model, FrontEnd(), tokenizer, weights, device=device, max_tokens=77, pad_to_max=True)
+    return _opened(model, front_end, tokenizer, weights, device=device, max_tokens=77, pad_to_max=True)
 
 
 def _opened(
@@ -104,7 +114,7 @@ def _opened(
         mel=mel,
         tokenizer=tokenizer,
         weights=weights,
-        sample_rate=front_end.sample_rate,
+        front_end=front_end,
         max_tokens=max_tokens,
         pad_to_max=pad_to_max,
     )

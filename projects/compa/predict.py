@@ -32,7 +32,7 @@ from core.encoders.clap_folder import (
     tokenize,
     weights_of,
 )
-from core.encoders.clap_weights import load_laion
+from core.encoders.trained_clap import open_laion_clap
 from core.metrics.retrieval import retrieval_ranks
 from core.report.predictions import short
 from core.run.arrays import open_array
@@ -180,14 +180,9 @@ def make_embedder(config: Config, *, context: Context) -> Embedder:
     }
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if config.weights:
-        weights = context.root / config.weights
-        model = load_laion(weights).eval().to(device)
-        words = (weights if weights.is_dir() else weights.parent) / "tokenizer.json"
-        if not words.is_file():
-            raise ModelError(f"no tokenizer at {words}: get the one of laion/clap-htsat-fused (RoBERTa's)")
-        tokenizer = Tokenizer.from_file(str(words))
-        front_end = FrontEnd(truncation="fusion" if model.audio.config.enable_fusion else "rand_trunc")
-        return Embedder((model,), tokenizer, 77, True, front_end, **shared)
+        public = open_laion_clap(context.root / config.weights, device=device)
+        texts = (public.tokenizer, public.max_tokens, public.pad_to_max)
+        return Embedder((public.model,), *texts, public.front_end, **shared)
     shape, tokenizer = read_shape(context.path("checkpoints", "init"))
     base, variant = context.path("checkpoints"), str(context.variant)
     seeds = config.seeds or seeds_of(base / variant)

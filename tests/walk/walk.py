@@ -204,6 +204,8 @@ def weights_complaint(folders: Sequence[Path]) -> str:
     """ "" where the folders hold weights and all of them are finite."""
     from safetensors.torch import load_file
 
+    if any((folder / "not_run.txt").is_file() for folder in folders):
+        return ""  # this profile trains no such model, and says so
     files = [file for folder in folders for file in sorted(folder.rglob("*.safetensors"))]
     if not files:
         return "no weights"
