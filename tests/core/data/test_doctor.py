@@ -221,6 +221,8 @@ def test_disk_is_wanted_twice_where_dvc_copies(
     main(["gama", "--profile", "paper"], root=root)
     out = capsys.readouterr().out
     assert "  audiocaps train: 49,838 audios x 250 steps x 1280 x 2 B = 31.9 GB" in out
+    (root / ".dvc" / "config.local").write_text("[cache]\n    type = reflink\n")
+    assert machine.copies(root), "what the disk cannot do saves nothing"
     monkeypatch.setattr(machine, "_reflinks", lambda folder: True)
     (root / ".dvc" / "config.local").unlink()
     assert not machine.copies(root)
