@@ -57,6 +57,9 @@ def diagnose(root: Path, paper: str, *, profile: str) -> tuple[list[Finding], li
     except (ConfigError, PipelineError) as error:
         raise DoctorError(str(error)) from error
     reading = reading_of(work, paper=paper)
+    bank = root / "shared_data" / "bank" / profile / "bank.json"
+    if reading.bank is not None and bank.is_file():
+        reading = _without_source(reading)
     official = bool(reading.sets or reading.bank or any(one.needed for one in reading.weights))
     needs: list[Need] = []
     if official:
@@ -217,6 +220,14 @@ def _artefacts(root: Path, work: Iterable[Work], reading: Reading, paper: str) -
             )
         )
     return found
+
+
+def _without_source(reading: Reading) -> Reading:
+    """What is read when the bank is made: its source and lists only when its code or configuration
+    changes."""
+    assert reading.bank is not None
+    lists = tuple(one for one in reading.lists if one.read_by != reading.bank.read_by)
+    return replace(reading, bank=None, lists=lists)
 
 
 def _row(wanted: Wanted, why: str) -> Finding:

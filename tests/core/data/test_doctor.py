@@ -186,6 +186,16 @@ def test_the_banks_source_is_asked_for_without_a_manifest(root: Path) -> None:
     assert found.detail == "1 audio files of 108311 (train); what is missing is left out and listed"
 
 
+def test_a_bank_that_is_made_needs_its_source_no_more(root: Path) -> None:
+    name = "shared_data/raw/vggsound/vggsound.csv"
+    assert {"audioset_strong", name} <= set(found_in(root, "mmau"))
+    made = root / "shared_data" / "bank" / "paper" / "bank.json"
+    made.parent.mkdir(parents=True)
+    made.write_text("{}")
+    assert not {"audioset_strong", name} & set(found_in(root, "mmau"))
+    assert found_in(root, "mmau")["vggsound"].status == "missing"
+
+
 def test_a_foundation_must_tell_its_revision(root: Path) -> None:
     card = CHECKPOINTS["google-bert/bert-base-uncased"]
     folder = root / card.folder
