@@ -183,7 +183,7 @@ def _row_memory(plan: Plan, one: Work, lm: Mapping[str, Any]) -> list[Need]:
         )
         for name in top.config["branches"]
     )
-    text = int(bridge.get("max_tokens", 108))
+    text = max(int(phase.get("max_tokens", 108)) for phase in one.config["phases"].values())
     items = max(int(phase["batch_size"]) for phase in one.config["phases"].values()) // GPUS
     tokens, layers = prefix + text, int(lm["num_hidden_layers"])
     saved, kept = sizes.saved_values(lm) * sizes.HALF, int(lm["hidden_size"]) * sizes.HALF

@@ -181,6 +181,8 @@ def score_tables(shown: Shown, config: Config, *, context: Context) -> None:
 
 def why_not(path: Path) -> str:
     """Why a variant has no outputs, as its stage said; "" where it has, or should have."""
+    if not path.parent.is_dir():
+        return "its stage has not run in this profile"
     note = path.parent / "not_run.txt"
     return note.read_text(encoding="utf-8").strip() if note.is_file() else ""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import math
 import os
 import re
@@ -20,20 +19,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import transformers
 
 from core.data.cards import CARDS
-from core.run.pipeline import Stage, ancestors, read_pipelines
+from core.data.inputs import inputs, work_of
+from core.run.pipeline import Stage, ancestors, overlap, read_pipelines
 from tests.walk.official_checkpoints import make_checkpoints
 from tests.walk.official_data import GTZAN_TRACKS, make_data
 from tests.walk.opened import Opened
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILE, SHIPPED = "paper", "published"
+DOCTOR = "what the doctor lists is what the stages opened"
 ENDED = re.compile(r"(\S+): (done|failed)(?: after)?,? ([\d.]+) s")  # what core.run.jobs says of a stage
 NOT_COVERED = (
     "official checksums (those of the fake files are put in their place) and official counts of rows",
@@ -82,17 +83,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def walk(root: Path, papers: Sequence[str], *, jobs: int) -> list[Step]:
     """Make the world in `root` where it is not there yet, and run the papers in it."""
-    if not (root / "dvc.yaml").is_file():
+    new = not (root / "dvc.yaml").is_file()
+    if new:
         make_world(root)
     steps: list[Step] = []
     with Opened(root / "shared_data" / "raw") as opened:
         for paper in papers:
+            steps += public_rows(root, paper) if new else []
             steps += repro(root, paper, jobs=jobs)
-        if all(step.result == "ok" for step in steps):
-            for stage in trainings(root, papers):
-                steps.append(launch(root, stage, processes=2))
-    (root / "opened.json").write_text(json.dumps(sorted(opened.files)))
+    if new and opened.watching and all(step.result == "ok" for step in steps):
+        steps.append(Step(DOCTOR, 1, 0.0, doctor_complaint(root, papers, opened.files) or "ok"))
+    if all(step.result == "ok" for step in steps):
+        for stage in trainings(root, papers):
+            steps.append(launch(root, stage, processes=2))
     return steps
+
+
+def doctor_complaint(root: Path, papers: Sequence[str], opened: Collection[str]) -> str:
+    """ "" where the doctor's list of inputs and what the stages opened under shared_data/raw are the same."""
+    known = [one for paper in papers for one in inputs(root, paper, PROFILE)]
+    files = [f"shared_data/raw/{name}" for name in sorted(opened)]
+    gaps = [name for name in files if not any(one.covers(name) for one in known)]
+    vain = [one.path for one in known if one.needed and not any(map(one.covers, files))]
+    said = [f"opened and not named: {', '.join(gaps[:5])}"] if gaps else []
+    return "; ".join(said + ([f"named and not opened: {', '.join(vain[:5])}"] if vain else []))
 
 
 def make_world(root: Path) -> None:
@@ -158,16 +172,49 @@ def repro(root: Path, paper: str, *, jobs: int) -> list[Step]:
     return steps
 
 
+def public_rows(root: Path, paper: str) -> list[Step]:
+    """The rows with public weights, scored and in their tables before anything is trained."""
+    work = [one for one in work_of(root, paper, profile=PROFILE) if one.own]
+    rows = [one.stage for one in work if one.stage.file == f"projects/{paper}/dvc.yaml"]
+    if not rows:
+        return []
+    stages = read_pipelines(root, profile=PROFILE)
+    score = next(one for one in stages if one.module == f"projects.{paper}.score")
+    read = [one for one in stages if any(overlap(dep, out) for dep in score.deps for out in one.outs)]
+    targets = [one for one in read if not any(map(trains, (one, *ancestors(stages, one))))]
+    began = time.monotonic()
+    dvc = [sys.executable, "-m", "dvc", "repro"]
+    for command in (
+        [*dvc, *(one.address for one in targets)],
+        [*dvc, "-s", score.address, f"projects/{paper}"],
+    ):
+        ran = subprocess.run(
+            command, cwd=root, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        if ran.returncode:
+            print(ran.stdout[-6000:], flush=True)
+            break
+    asked = [root / out for one in rows for out in one.outs]
+    silent = [out.name for out in asked if not [*out.rglob("*.jsonl")] or (out / "not_run.txt").exists()]
+    trained = [*root.glob(f"projects/{paper}/checkpoints/{PROFILE}/*")]
+    result = f"exit code {ran.returncode}" if ran.returncode else "ok"
+    if result == "ok" and (silent or trained):
+        result = f"not run: {', '.join(silent)}; trained: {len(trained)}"
+    name = f"{paper}: {', '.join(str(one.variant) for one in rows)} scored without training"
+    print(f"{name}: {result}, {time.monotonic() - began:.0f} s", flush=True)
+    return [Step(name, 1, time.monotonic() - began, result)]
+
+
+def trains(stage: Stage) -> bool:
+    return any("/checkpoints/" in out for out in stage.outs)
+
+
 def trainings(root: Path, papers: Sequence[str]) -> list[Stage]:
     """The stages of these papers, and of those that they stand on, that write checkpoints."""
     stages = read_pipelines(root, profile=PROFILE)
     of = {stage for stage in stages if stage.file in {f"projects/{paper}/dvc.yaml" for paper in papers}}
     needed = of | {each for stage in of for each in ancestors(stages, stage)}
-    return [
-        stage
-        for stage in stages
-        if stage in needed and any("/checkpoints/" in out for out in stage.outs) and stage.module
-    ]
+    return [stage for stage in stages if stage in needed and trains(stage) and stage.module]
 
 
 def launch(root: Path, stage: Stage, *, processes: int) -> Step:
