@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -148,29 +149,11 @@ def llama(folder: Path) -> None:
 
 
 def bert(folder: Path) -> None:
-    words = _word_pieces()
-    config = transformers.BertConfig(
-        vocab_size=len(words),
-        hidden_size=24,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        intermediate_size=48,
-    )
-    transformers.BertForPreTraining(config).save_pretrained(folder)
-    words.save_pretrained(folder)
+    _with_words(folder, transformers.BertForPreTraining, transformers.BertConfig, layers=4)
 
 
 def mpnet(folder: Path) -> None:
-    words = _word_pieces()
-    config = transformers.MPNetConfig(
-        vocab_size=len(words),
-        hidden_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=48,
-    )
-    transformers.MPNetModel(config).save_pretrained(folder)
-    words.save_pretrained(folder)
+    _with_words(folder, transformers.MPNetModel, transformers.MPNetConfig, layers=2)
 
 
 def whisper(folder: Path) -> None:
@@ -244,6 +227,13 @@ def _bytes(special: list[str], *, size: int) -> Tokenizer:
     )
     words.train_from_iterator([WORDS] * 50, trainer)
     return words
+
+
+def _with_words(folder: Path, model: Any, config: Any, *, layers: int) -> None:
+    words = _word_pieces()
+    sizes = {"hidden_size": 24, "num_attention_heads": 2, "intermediate_size": 48}
+    model(config(vocab_size=len(words), num_hidden_layers=layers, **sizes)).save_pretrained(folder)
+    words.save_pretrained(folder)
 
 
 def _word_pieces() -> transformers.PreTrainedTokenizerFast:
