@@ -38,7 +38,7 @@ DOCTOR = "what the doctor lists is what the stages opened"
 ENDED = re.compile(r"(\S+): (done|failed)(?: after)?,? ([\d.]+) s")  # what core.run.jobs says of a stage
 NOT_COVERED = (
     "official checksums (those of the fake files are put in their place) and official counts of rows",
-    "full-size weights: memory, bf16 and speed on GPUs (`nox -s gpu`)",
+    "full-size weights: memory, and speed and bf16 on GPUs",
     "endpoints: judges, synthesis and models behind an API, which are not configured in conf/paper.yaml",
     "what DVC's graph does not hold: GAMA's synthesize, MMAU's evaluate and submit",
     "what the numbers are: weights are random and sounds are tones",
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.walk.walk", description=(__doc__ or "").splitlines()[0]
     )
-    known = sorted(path.parent.name for path in (ROOT / "projects").glob("*/paper.yaml"))
+    known = sorted(path.parent.name for path in (ROOT / "projects").glob("*/dvc.yaml"))
     parser.add_argument("papers", nargs="*", metavar="PAPER", help=f"default: all, {', '.join(known)}")
     parser.add_argument("--folder", type=Path, help="walk there and leave it; default: a temporary folder")
     parser.add_argument("--jobs", type=int, default=2, help="stages at a time (default 2)")
