@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 from core.data.card import Card, CheckpointCard
 from core.data.cards_exams import EXAM_CARDS
 from core.data.inputs import RECORDINGS
-from core.data.layouts import audio_of, audio_place, files_of, rows_of
+from core.data.layouts import audio_of, audio_place, files_of, rows_of, weights_of
 from core.data.official_files import first_place, wrong_files
 
 Kind = Literal["machine", "profile", "data set", "checkpoint", "list", "artefact", "row"]
@@ -119,7 +119,7 @@ def check_checkpoint(root: Path, card: CheckpointCard, *, foundation: bool = Fal
     folder = root / card.folder
     finding = _finder("checkpoint", card)
 
-    places = {name: first_place(folder, name) for name in card.files}
+    places = {name: first_place(folder, name) for name in weights_of(card)}
     if lost := [name.replace("|", " or ") for name, place in places.items() if place is None]:
         cached = "; in the Hub's cache, where no stage looks" if _in_cache(card) else ""
         return finding("missing", f"{card.size}, not there: {', '.join(lost)}{cached}", card.command)

@@ -16,7 +16,7 @@ from typing import Any
 from core.data.card import RAW, Card, CheckpointCard
 from core.data.cards import CARDS, CHECKPOINTS
 from core.data.cards_exams import EXAM_CARDS, EXAM_CHECKPOINTS
-from core.data.layouts import beside, files_of
+from core.data.layouts import beside, files_of, weights_of
 from core.run import config as configuration
 from core.run.pipeline import Stage, ancestors, overlap, read_pipeline, read_pipelines
 from core.run.rows import like_chain, read_rows
@@ -148,7 +148,7 @@ def inputs(root: Path, paper: str, profile: str) -> list[Input]:
         for place in beside(card):
             add(_below(card.folder, place), wanted, needed=False)
     for wanted in (one for one in reading.weights if one.name in WEIGHTS):
-        for names in WEIGHTS[wanted.name].files:
+        for names in weights_of(WEIGHTS[wanted.name]):
             add(_below(WEIGHTS[wanted.name].folder, names), wanted)
         add(f"{WEIGHTS[wanted.name].folder}/", wanted, needed=False)  # shards, tokenizer files, notes
     for wanted in reading.lists:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.data.card import Card, OfficialFile
+from core.data.card import Card, CheckpointCard, OfficialFile
 
 # Files of splits that the card does not speak of; where a split is not named, the card's files are read.
 _FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -89,6 +89,8 @@ _FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "train": ("audioset_train_strong.tsv", "mid_to_display_name.tsv", "audio/"),
     },
 }
+# What comes with a checkpoint and no stage opens: CompA builds Flan-T5's encoder from its own configuration.
+_UNREAD: Mapping[str, tuple[str, ...]] = {"google/flan-t5-large": ("config.json",)}
 # Read where they are there: provenance for the contamination check, checksums of clips.
 _BESIDE: Mapping[str, tuple[str, ...]] = {
     "clotho": (
@@ -158,6 +160,11 @@ def files_of(card: Card, split: str) -> tuple[OfficialFile, ...]:
 def beside(card: Card) -> tuple[str, ...]:
     """What an importer reads as well, where it is there."""
     return _BESIDE.get(card.name, ())
+
+
+def weights_of(card: CheckpointCard) -> tuple[str, ...]:
+    """The files of a checkpoint that stages open, at one of the `|`-separated places each."""
+    return tuple(name for name in card.files if name not in _UNREAD.get(card.name, ()))
 
 
 def audio_of(card: Card, split: str) -> int | None:

@@ -102,6 +102,7 @@ def test_the_bank_its_lists_and_the_checkpoints(root: Path) -> None:
     assert found[llama].needed
     assert found[llama].read_by == ("shared_data/dvc.yaml:foundations@language_model",)
     assert found[flan].needed
+    assert flan.replace("tokenizer.json", "config.json") not in found  # no stage opens it
     assert "projects/compa/dvc.yaml:init" in found[flan].read_by
     assert f"{RAW}/checkpoints/htsat-audioset/HTSAT_AudioSet_Saved_1.ckpt" in found
     assert not any("whisper" in path for path in found), "MMAU's rows hear with AST alone"
