@@ -96,13 +96,13 @@ def test_the_bank_its_lists_and_the_checkpoints(root: Path) -> None:
     assert all(found[f"{strong}/{name}"].needed for name in ("audioset_train_strong.tsv", "audio/"))
     assert found[f"{RAW}/vggsound/vggsound.csv"].needed
     llama, flan = (
-        f"{RAW}/checkpoints/{name}/config.json"
-        for name in ("meta-llama--Llama-2-7b-hf", "google--flan-t5-large")
+        f"{RAW}/checkpoints/{name}"
+        for name in ("meta-llama--Llama-2-7b-hf/config.json", "google--flan-t5-large/tokenizer.json")
     )
     assert found[llama].needed
     assert found[llama].read_by == ("shared_data/dvc.yaml:foundations@language_model",)
     assert found[flan].needed
-    assert flan.replace("tokenizer.json", "config.json") not in found  # no stage opens it
+    assert flan.replace("tokenizer", "config") not in found  # no stage opens it
     assert "projects/compa/dvc.yaml:init" in found[flan].read_by
     assert f"{RAW}/checkpoints/htsat-audioset/HTSAT_AudioSet_Saved_1.ckpt" in found
     assert not any("whisper" in path for path in found), "MMAU's rows hear with AST alone"
