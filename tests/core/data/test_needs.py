@@ -176,7 +176,7 @@ def test_gamas_features_at_the_sizes_of_its_sets(tmp_path: Path) -> None:
     """Summed by hand: clips, seconds, AST's 3 x 768 values a tenth of a second, Whisper's 1280 a 25th."""
     train = {
         "audiocaps": (49_838, 10), "clotho": (3_839, 22.5), "vggsound": (183_971, 10),
-        "fsd50k": (36_796, 7.6), "nsynth": (289_205, 4), "clothoaqa": (7_043, 22.5),
+        "fsd50k": (36_796, 7.6), "nsynth": (289_205, 4), "clothoaqa": (7_043, 22.5), "compa_r": (62_613, 10),
     }  # fmt: skip
     test = {
         "esc50": (2_000, 5), "dcase2017": (1_103, 10), "vocalsound": (3_594, 4.2), "tut2017": (1_620, 10),
@@ -192,7 +192,7 @@ def test_gamas_features_at_the_sizes_of_its_sets(tmp_path: Path) -> None:
     )
     assert ast == pytest.approx(seconds * 10 * 3 * 768 * 2, rel=0.01)
     assert listener == pytest.approx(seconds * 25 * 1280 * 2, rel=0.01)
-    assert 480e9 < ast + listener < 560e9
+    assert 560e9 < ast + listener < 600e9
     unknown = part(needs, "features of ast")["openaqa train"]
     assert (unknown.bytes, unknown.unknown) == (0.0, "no official count")
 
@@ -259,7 +259,7 @@ def test_gamas_checkpoints_and_memory(tmp_path: Path) -> None:
     assert made["tune@gama_it"].bytes == 2 * (whole + 4096) * 4 + 2 * (lora + 4096) * 12
     memory = {need.what: need for need in memory_needs(plan)}
     assert memory["bank"].bytes == 447 * 50 * 3 * 48_000 * 4
-    assert memory["pretrain: language model"].bytes == 6_738_415_616 * 4
+    assert memory["pretrain: language model"].bytes == 6_738_415_616 * 2  # bfloat16
     kept = next(need for what, need in memory.items() if what.endswith("all kept"))
     assert kept.bytes == 32 * (250 + 108) * 32 * (12 * 4096 + 4 * 11_008) * 2
     spared = next(need for what, need in memory.items() if what.endswith("checkpointing"))

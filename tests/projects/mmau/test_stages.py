@@ -703,7 +703,7 @@ def test_mmau_pro_is_weighted_by_count_and_says_what_has_no_score(
     context = at(root, "score")
     config = replace(SCORES, rows={"ours": "ours/own"}, pro={"ours": "ours", "deaf": "deaf"})
     tables(config, context, encoder="text_tower")
-    assert "pro/deaf: not run: no outputs" in capsys.readouterr().out
+    assert "pro/deaf: not run: its stage has not run in this profile" in capsys.readouterr().out
     assert values(context, "pro") == {
         ("ours", "sound"): (100.0, 2),
         ("ours", "multi"): (0.0, 1),
