@@ -38,28 +38,32 @@ class Job:
 
 def start(*arguments: object) -> list[subprocess.Popen[str]]:
     """`python ARGUMENTS` twice, as the two processes of one run."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    common = os.environ | {
-        "ACCELERATE_USE_CPU": "true",
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-    }
+    port = free_port()
+    common = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return [
         subprocess.Popen(
             [sys.executable, *map(str, arguments)],
-            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env=common | variables(rank, port),
             cwd=ROOT,
             stderr=subprocess.PIPE,
             text=True,
         )
         for rank in (0, 1)
     ]
+
+
+def free_port() -> str:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def variables(rank: int, port: str) -> dict[str, str]:
+    """What `accelerate launch` tells one of two processes on CPUs."""
+    where = {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    counts = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    return where | counts | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
 
 
 def finish(processes: Sequence[subprocess.Popen[str]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,15 +11,14 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from tests.two_processes import free_port, variables
+
 LONGEST = 240  # seconds: what takes longer hangs
 
 
 def spawn(work: Callable[..., None], *arguments: Any) -> None:
     """work(rank, *arguments) in two processes; their errors are raised, and a hang fails the test."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = mp.spawn(_begin, args=(port, work, arguments), nprocs=2, join=False)
+    processes = mp.spawn(_begin, args=(free_port(), work, arguments), nprocs=2, join=False)
     deadline = time.monotonic() + LONGEST
     while not processes.join(timeout=5):
         if time.monotonic() > deadline:
@@ -29,10 +27,9 @@ def spawn(work: Callable[..., None], *arguments: Any) -> None:
             pytest.fail(f"two processes did not end within {LONGEST} s")
 
 
-def _begin(rank: int, port: int, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _begin(rank: int, port: str, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
-    os.environ |= {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= variables(rank, port)
     work(rank, *arguments)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

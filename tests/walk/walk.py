@@ -189,21 +189,27 @@ def public_rows(root: Path, paper: str) -> list[Step]:
         [*dvc, *(one.address for one in targets)],
         [*dvc, "-s", score.address, f"projects/{paper}"],
     ):
-        ran = subprocess.run(
-            command, cwd=root, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        if ran.returncode:
-            print(ran.stdout[-6000:], flush=True)
+        if code := ran(root, command):
             break
     asked = [root / out for one in rows for out in one.outs]
     silent = [out.name for out in asked if not [*out.rglob("*.jsonl")] or (out / "not_run.txt").exists()]
     trained = [*root.glob(f"projects/{paper}/checkpoints/{PROFILE}/*")]
-    result = f"exit code {ran.returncode}" if ran.returncode else "ok"
+    result = f"exit code {code}" if code else "ok"
     if result == "ok" and (silent or trained):
         result = f"not run: {', '.join(silent)}; trained: {len(trained)}"
     name = f"{paper}: {', '.join(str(one.variant) for one in rows)} scored without training"
     print(f"{name}: {result}, {time.monotonic() - began:.0f} s", flush=True)
     return [Step(name, 1, time.monotonic() - began, result)]
+
+
+def ran(root: Path, command: Sequence[str]) -> int:
+    """The exit code of a command in the copy; what it said last is shown where that is not 0."""
+    made = subprocess.run(
+        command, cwd=root, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if made.returncode:
+        print(made.stdout[-6000:], flush=True)
+    return made.returncode
 
 
 def trains(stage: Stage) -> bool:
@@ -224,26 +230,12 @@ def launch(root: Path, stage: Stage, *, processes: int) -> Step:
         shutil.rmtree(root / out)
     words = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
     words += ["--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no"]
-    words += [
-        "--dynamo_backend",
-        "no",
-        "--main_process_port",
-        "0",
-        "-m",
-        stage.module,
-        *([stage.variant] if stage.variant else []),
-    ]
+    words += ["--dynamo_backend", "no", "--main_process_port", "0", "-m", stage.module]
+    words += [*([stage.variant] if stage.variant else []), "--profile", PROFILE]
     began = time.monotonic()
-    ran = subprocess.run(
-        [*words, "--profile", PROFILE],
-        cwd=root, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    code = ran(root, words)
     seconds = time.monotonic() - began
-    result = "ok" if ran.returncode == 0 else f"exit code {ran.returncode}"
-    if ran.returncode:
-        print(ran.stdout[-6000:], flush=True)
-    elif complaint := weights_complaint([root / out for out in stage.outs]):
-        result = complaint
+    result = f"exit code {code}" if code else weights_complaint([root / out for out in stage.outs]) or "ok"
     print(f"{stage.address} in {processes} processes: {result}, {seconds:.0f} s", flush=True)
     return Step(stage.address, processes, seconds, result)
 
