@@ -75,6 +75,15 @@ def walk_one(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def foundations(session: nox.Session) -> None:
+    """Train again what changed of the shipped foundations, up to two hours; `-- compare|keep NAME`."""
+    if session.posargs:
+        run(session, "shared_data.again", *session.posargs)
+    else:
+        run(session, "dvc", "repro", "shared_data/dvc.yaml:foundations")
+
+
+@nox.session(venv_backend="none")
 def faults(session: nox.Session) -> None:
     """Injects every fault of tests/faults/table.py; prints how many promises were held."""
     run(session, "pytest", "tests/faults", "-s", *session.posargs)

@@ -16,6 +16,7 @@ from core.adapters.soft_prompt import SoftPrompt, ensure_hint_token
 from core.audio_lm.branches import BRANCHES, Branch, Bridge, encoders_of, make_branch, of_branches
 from core.audio_lm.encoders import TAGS
 from core.audio_lm.features import Store
+from core.encoders.strict import WeightsError, complaint_of_loading
 from core.train.checkpoints import load_model
 from core.train.weight_files import check_weights
 
@@ -85,7 +86,13 @@ def make_model(
 def load_language_model(
     folder: Path, *, dtype: str = "float32"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A causal language model and its tokenizer, with `<hint>` as a token of its own; nothing is fetched."""
+    """A causal language model, public or trained here, and its tokenizer, with `<hint>` as one token.
+
+    A tokenizer without a padding token (LLaMA's) pads with the end token, which attention masks hide. Nothing
+    is fetched. Raises FileNotFoundError, WeightFileError, WeightsError for weights of another model.
+    """
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"no language model in {folder}: run shared_data.language_model first")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     check_weights(folder)
@@ -93,13 +100,17 @@ def load_language_model(
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     ensure_hint_token(tokenizer)
-    lm = AutoModelForCausalLM.from_pretrained(
+    lm, info = AutoModelForCausalLM.from_pretrained(
         folder,
         local_files_only=True,
         trust_remote_code=False,
         dtype=getattr(torch, dtype),
         attn_implementation="sdpa",
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # so that they are told
     )
+    if (what := complaint_of_loading({**info, "unexpected_keys": ()}, origin=str(folder))) is not None:
+        raise WeightsError(what)
     if len(tokenizer) > lm.get_input_embeddings().weight.shape[0]:
         lm.resize_token_embeddings(len(tokenizer))
     return lm, tokenizer

@@ -19,6 +19,7 @@ from core.data.cards_exams import EXAM_CARDS
 from core.data.inputs import RECORDINGS
 from core.data.layouts import audio_of, audio_place, files_of, rows_of, weights_of
 from core.data.official_files import first_place, wrong_files
+from core.train.weight_files import is_stub
 
 Kind = Literal["machine", "profile", "data set", "checkpoint", "list", "artefact", "row"]
 Status = Literal["present", "missing", "wrong", "note"]
@@ -129,7 +130,7 @@ def check_checkpoint(root: Path, card: CheckpointCard, *, foundation: bool = Fal
         if absent := [shard.name for shard in shards if not shard.is_file()]:
             return finding("missing", f"{card.size}, shards not there: {', '.join(absent)}", card.command)
         whole += shards
-    if stubs := [place.name for place in whole if _is_stub(place)]:
+    if stubs := [place.name for place in whole if is_stub(place)]:
         return finding(
             "wrong", f"empty or a Git LFS pointer instead of weights: {', '.join(stubs)}", card.command
         )
@@ -259,9 +260,3 @@ def _shards(index: Path) -> list[Path]:
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
     return [index.parent / str(name) for name in sorted(names)]
-
-
-def _is_stub(path: Path) -> bool:
-    with open(path, "rb") as file:
-        start = file.read(40)
-    return not start or start.startswith(b"version https://git-lfs")

@@ -177,7 +177,12 @@ def load_ast(folder: Path, *, taps: tuple[int, ...]) -> AstEncoder:
 
     check_weights(folder)
     model, info = ASTForAudioClassification.from_pretrained(
-        folder, local_files_only=True, output_loading_info=True, attn_implementation="sdpa"
+        folder,
+        local_files_only=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # so that they are told
+        attn_implementation="sdpa",
+        dtype=torch.float32,  # weights may be stored in half precision
     )
     if (what := complaint_of_loading(info, origin=str(folder))) is not None:
         raise AstError(what)

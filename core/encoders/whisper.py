@@ -137,8 +137,10 @@ def load_whisper(folder: Path, *, pool: int = 1) -> WhisperFeatures:
         folder,
         local_files_only=True,
         output_loading_info=True,
+        ignore_mismatched_sizes=True,  # so that they are told
         attn_implementation="sdpa",
         key_mapping={r"^(model\.)?encoder\.": ""},
+        dtype=torch.float32,  # weights may be stored in half precision
     )
     if (what := complaint_of_loading(info, origin=str(folder))) is not None:
         raise WhisperError(what)

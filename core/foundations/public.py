@@ -17,8 +17,10 @@ from pathlib import Path
 from core.data.card import CheckpointCard
 from core.data.cards import CHECKPOINTS
 from core.run.files import write_json
+from core.train.weight_files import is_stub
 
 RECORD = "record.json"
+BESIDE = (RECORD, "card.json", "README.md")  # files that tell of weights and are none
 REVISION = "revision.txt"  # one line, for downloads that did not keep the revision themselves
 _HUB = ".cache/huggingface/download"  # where `hf download --local-dir` notes revision and checksum of a file
 
@@ -71,7 +73,7 @@ def resolve(
             f"{card.name}: {', '.join(lost)} not in {source} (licence: {card.licence}); {card.command}"
         )
     files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-    if stubs := [path.name for path in files if _is_stub(path)]:
+    if stubs := [path.name for path in files if is_stub(path)]:
         raise FoundationError(
             f"{card.name}: empty, or a Git LFS pointer instead of its content: {', '.join(stubs)}; "
             f"{card.command}"
@@ -93,7 +95,7 @@ def resolve(
         sha256=found,
         path=source.relative_to(root).as_posix(),
     )
-    (folder / "identity.json").unlink(missing_ok=True)  # what was trained here stands for the name no longer
+    (folder / "card.json").unlink(missing_ok=True)  # what was trained here stands for the name no longer
     write_json(folder / RECORD, asdict(record))
     return record
 
@@ -105,7 +107,7 @@ def record_trained(folder: Path, *, root: Path, name: str, revision: str, licenc
         name=name,
         revision=revision,
         licence=licence,
-        sha256={path.name: _sha256(path) for path in files if path.name not in (RECORD, "identity.json")},
+        sha256={path.name: _sha256(path) for path in files if path.name not in BESIDE},
         path=folder.relative_to(root).as_posix(),
     )
     write_json(folder / RECORD, asdict(record))
@@ -117,7 +119,7 @@ def read_record(root: Path, profile: str, name: str) -> Record:
 
     Raises FoundationMissingError where its stage has not run, FoundationError for a damaged record.
     """
-    place = root / "shared_data" / "foundations" / profile / name / RECORD
+    place = _place(root, profile, name) / RECORD
     if not place.is_file():
         raise FoundationMissingError(
             f"{place} is missing: run `python -m shared_data.{name} --profile {profile}`, or `dvc repro` of "
@@ -131,19 +133,41 @@ def read_record(root: Path, profile: str, name: str) -> Record:
         ) from error
 
 
+def check_whole(root: Path, profile: str, name: str) -> None:
+    """Raise FoundationError where weights trained here are not the files that their record names."""
+    folder, record = _place(root, profile, name), read_record(root, profile, name)
+    wrong = [
+        file
+        for file, digest in record.sha256.items()
+        if not (folder / file).is_file() or _sha256(folder / file) != digest
+    ]
+    if wrong:
+        raise FoundationError(
+            f"{folder}: gone or not as trained: {', '.join(wrong)}; "
+            f"bring the committed files back (`git checkout -- {folder.relative_to(root)}`), or delete the "
+            "folder and train it again (`nox -s foundations`)"
+        )
+
+
 def foundation_path(root: Path, profile: str, name: str) -> Path:
     """The folder, in the layout of the Hub, of the weights that stand for `name` in this profile.
 
-    Raises as `read_record`, and FoundationMissingError where the folder has no config.json.
+    Raises as `read_record` and `check_whole`, and FoundationMissingError where the folder has no config.json.
     """
     record = read_record(root, profile, name)
     folder = root / record.path
+    if folder == _place(root, profile, name):
+        check_whole(root, profile, name)
     if not (folder / "config.json").is_file():
         raise FoundationMissingError(
             f"{folder}: no config.json, though the record of {name} ({profile}) points to {record.name} "
             f"there; put the checkpoint back, or run `python -m shared_data.{name} --profile {profile}` again"
         )
     return folder
+
+
+def _place(root: Path, profile: str, name: str) -> Path:
+    return root / "shared_data" / "foundations" / profile / name
 
 
 def _check_revision(source: Path, card: CheckpointCard, noted: Mapping[str, str]) -> None:
@@ -170,12 +194,6 @@ def _note(source: Path, name: str) -> tuple[str, str] | None:
         return None
     lines = place.read_text(encoding="utf-8").splitlines()
     return (lines[0].strip(), lines[1].strip()) if len(lines) > 1 else None
-
-
-def _is_stub(path: Path) -> bool:
-    with open(path, "rb") as file:
-        start = file.read(40)
-    return not start or start.startswith(b"version https://git-lfs")
 
 
 def _sha256(path: Path) -> str:

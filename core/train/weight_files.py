@@ -37,6 +37,13 @@ def check_weights(folder: Path) -> None:
             raise WeightFileError(f"{path}: {what}")
 
 
+def is_stub(path: Path) -> bool:
+    """Whether a file is empty or a Git LFS pointer in place of its content."""
+    with path.open("rb") as file:
+        start = file.read(40)
+    return not start or start.startswith(b"version https://git-lfs")
+
+
 def complaint(path: Path) -> str | None:
     """What is wrong with a file of weights or a .json, with what to do; None for nothing that shows."""
     try:
