@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from core.run.hardware import process_count
+
 
 class SyncedBatchNorm2d(nn.BatchNorm2d):
     """`nn.BatchNorm2d` whose mean and variance in training are those of all processes' rows together.
@@ -23,7 +25,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W), in float32 inside."""
-        if not self.training or _processes() == 1:
+        if not self.training or process_count() == 1:
             return super().forward(input)
         self._check_input_dim(input)
         x, dims = input.float(), (0, 2, 3)
@@ -76,15 +78,11 @@ def sync_batch_norms(model: nn.Module) -> int:
 
 def rows_seen(norm: nn.Module, rows: int, *, device: torch.device) -> int:
     """The rows that `norm` normalises together: of all processes where it is synced, which all must ask."""
-    if not isinstance(norm, SyncedBatchNorm2d) or not norm.training or _processes() == 1:
+    if not isinstance(norm, SyncedBatchNorm2d) or not norm.training or process_count() == 1:
         return rows
     total = torch.tensor([rows], device=device)
     dist.all_reduce(total)
     return int(total)
-
-
-def _processes() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 class _Sum(torch.autograd.Function):

@@ -230,5 +230,5 @@ def _read_file(file: Path) -> dict[str, Tensor]:
 def _read_folder(folder: Path) -> dict[str, Tensor]:
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (folder / name).is_file():
-            return read_weights(folder / name)
+            return _read_file(folder / name)
     raise FileNotFoundError(f"No weights in {folder}: put model.safetensors or pytorch_model.bin there.")

@@ -24,6 +24,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.run.hardware import process_count
+
 RELEASE_MASK = -1e5  # what CompA's release multiplies the logits of masked pairs with
 
 Scale = float | Tensor
@@ -200,13 +202,15 @@ def gather_rows(rows: Tensor) -> Tensor:
 
     The tensor itself where no process group is initialised. Every process must hold the same shape.
     """
-    return rows if _world_size() == 1 else _GatherRows.apply(rows)
+    return rows if process_count() == 1 else _GatherRows.apply(rows)
 
 
 class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
-        parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(_world_size())]
+        parts = [
+            torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(process_count())
+        ]
         dist.all_gather(parts, rows.contiguous())
         ctx.rows = len(rows)
         return torch.cat(parts)
@@ -242,7 +246,7 @@ def _all_logits(
 ) -> Tensor:
     """(B, D) audio with the captions of every sample: (B, B_all K); those of other samples times `factor`."""
     everyones, valid = captions, mask
-    if gather and _world_size() > 1:
+    if gather and process_count() > 1:
         # samples of another process may have more captions
         most = torch.tensor(captions.shape[1], device=captions.device)
         dist.all_reduce(most, dist.ReduceOp.MAX)
@@ -259,19 +263,15 @@ def _all_logits(
 
 def _mean_value(value: Tensor, gather: bool) -> Tensor:
     """`value` averaged over processes, with the gradient of the local value."""
-    if not gather or _world_size() == 1:
+    if not gather or process_count() == 1:
         return value
     mean = value.detach().clone()
     dist.all_reduce(mean)
-    return value + (mean / _world_size() - value.detach())
-
-
-def _world_size() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return value + (mean / process_count() - value.detach())
 
 
 def _first_row(rows: Tensor, gather: bool) -> int:
-    return dist.get_rank() * len(rows) if gather and _world_size() > 1 else 0
+    return dist.get_rank() * len(rows) if gather and process_count() > 1 else 0
 
 
 def _full_precision(like: Tensor) -> torch.autocast:

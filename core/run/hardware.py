@@ -13,6 +13,14 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def process_count() -> int:
+    """Return how many processes train together; 1 where torch has formed no group of them."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return 1
+    return int(torch.distributed.get_world_size())
+
+
 def limit_threads() -> int:
     """Give numeric libraries this process's share of the usable cores and return it.
 
