@@ -77,7 +77,7 @@ PERCUSSION: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "wood block": ((75, 76), (77,)),
     "cymbals": ((49, 52), (55, 57)),
     "cowbell": ((56, 67), (68,)),
-    "hand drum": ((60, 61, 62, 64), (63,)),
+    "hand drum": ((60, 62, 64), (61, 63)),
 }
 BEND = 5.0  # semitones up or down
 # Medley-solos-DB has eight instruments.
