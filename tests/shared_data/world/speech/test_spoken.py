@@ -16,7 +16,7 @@ SPLITS = ("train", "valid", "test")
 @pytest.mark.parametrize("label", spoken.LABELS)
 def test_a_clip_says_who_speaks_and_what(label: str) -> None:
     clip, wave = spoken.draw(label, "train", 3, seed=0, sample_rate=RATE)
-    assert clip.phrases[0] == f"a {clip.agent} {'speaking'}"
+    assert clip.phrases[0] == f"a {clip.agent} speaking"
     assert clip.transcript in spoken.sentences("train")
     assert 0.4 * RATE <= len(wave) <= 2.5 * RATE
     np.testing.assert_array_equal(wave, spoken.draw(label, "train", 3, seed=0, sample_rate=RATE)[1])
