@@ -246,12 +246,7 @@ def read_bank(folder: str | Path, *, splits: Sequence[str] | None = None) -> Ban
     import soundfile
 
     folder = Path(folder)
-    if not (folder / "bank.json").exists():
-        raise BankMissingError(
-            f"{folder}: no finished bank here (no bank.json). Build it: `python -m shared_data.bank`, "
-            "or `dvc repro` of the stage that needs it"
-        )
-    info = _info(folder / "bank.json")
+    info = _finished(folder)
     chosen = list(info["splits"]) if splits is None else list(splits)
     if unknown := [name for name in chosen if name not in info["splits"]]:
         raise BankError(f"{folder}: no split {_some(unknown)}; it has {sorted(info['splits'])}")
@@ -293,6 +288,13 @@ def read_recipe(folder: str | Path) -> str | None:
     return None if recipe is None else str(recipe)
 
 
+def read_content(folder: str | Path) -> str:
+    """A hash of the clips of the bank in `folder`. Raises BankMissingError, BankError."""
+    splits = _finished(Path(folder))["splits"]
+    told = json.dumps({name: split["sha256"] for name, split in splits.items()}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Named:
     """What captions call the sounds of a label: its domain and its phrases, as in `Clip`."""
@@ -310,6 +312,15 @@ def read_names(folder: str | Path) -> dict[str, Named]:
         for row in pq.read_table(path, columns=["label", "domain", "phrases"]).to_pylist():
             found.setdefault(row["label"], Named(row["domain"], tuple(row["phrases"])))
     return dict(sorted(found.items()))
+
+
+def _finished(folder: Path) -> dict[str, Any]:
+    if not (folder / "bank.json").exists():
+        raise BankMissingError(
+            f"{folder}: no finished bank here (no bank.json). Build it: `python -m shared_data.bank`, "
+            "or `dvc repro` of the stage that needs it"
+        )
+    return _info(folder / "bank.json")
 
 
 def _info(path: Path) -> dict[str, Any]:
