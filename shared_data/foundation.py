@@ -24,7 +24,7 @@ from core.run.stage import Context, seed_all
 from core.run.tracking import Tracker
 from core.scenes.bank import read_content, read_recipe
 from core.train.optimisation import TrainingOptions
-from shared_data.foundation_card import Card, Input, Recipe, Score, read_card, table, write_card
+from shared_data.foundation_card import Card, Input, Recipe, Score, read_card, table, write_card, write_scores
 
 if TYPE_CHECKING:
     from torch import nn
@@ -181,6 +181,7 @@ def _train(
         recipe=recipe,
     )
     write_card(out, card)
+    write_scores(out.parent)
     close_folder(work, identity)
     remove_tree(work)
 
