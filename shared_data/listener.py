@@ -33,7 +33,7 @@ from shared_data.hearing_scores import map_scores
 from shared_data.world.speech.sentences import Said, utterances
 
 GOAL = 0.10  # of the word error rate
-WORDS, SOUNDS = "words", "phonemes"
+WORDS, SOUNDS, MANNER = "words", "phonemes", "manner"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def train(config: Config, *, context: Context, folder: Path) -> Trained:
     said = spoken(config, "train", bank.sample_rate, n=config.utterances, conditioned=config.conditioned)
     made = train_listener(
         bank.split("train"),
-        [Utterance(one.sound, {WORDS: one.words, SOUNDS: one.phonemes}) for one in said],
+        [as_utterance(one, bank.sample_rate) for one in said],
         shape=config.shape,
         n_fft=config.n_fft,
         hop=config.hop,
@@ -103,6 +103,12 @@ def save(made: Listener, out: Path) -> None:
     """The encoder in the Hub's layout, and front_end.json; its heads are dropped."""
     made.features.encoder.cpu().save_pretrained(out)
     write_front_end(out, made.front_end)
+
+
+def as_utterance(said: Said, sample_rate: int) -> Utterance:
+    """What the listener learns of an utterance: its words, its phonemes, and how it is said."""
+    units = {WORDS: said.words, SOUNDS: said.phonemes, MANNER: said.manner(sample_rate)}
+    return Utterance(said.sound, units)
 
 
 def spoken(
@@ -169,7 +175,7 @@ def probe_scores(
     def traits(said: Sequence[Said]) -> dict[str, np.ndarray]:
         return {
             "woman": np.array([one.voice.kind == "woman" for one in said], dtype=float),
-            "pitch": np.log([one.voice.hertz * 2 ** ((one.pitch - 50) / 50) for one in said]),
+            "pitch": np.log([one.hertz for one in said]),
             "rate": np.array([len(one.phonemes) / len(one.sound) for one in said]),
         }
 

@@ -102,9 +102,7 @@ def scene_batches(
             scenes = [scene for scene, _ in drawer.draw(step, options.batch_size)]
             powers = compose_mels(scenes, mels, frames=grid.frames + skip)[:, skip:]
             rng = np.random.default_rng((seed, step, 0, 1))
-            powers = augmented(
-                powers, options, total=options.batch_size, first=rank * len(scenes), rng=rng
-            )
+            powers = augmented(powers, options, total=options.batch_size, first=rank * len(scenes), rng=rng)
             yield {
                 "ids": [scene.id for scene in scenes],
                 "features": features(torch.from_numpy(powers)),

@@ -117,7 +117,7 @@ def train_listener(
             bank,
             mels,
             utterances,
-            power_mels([at_peak(one.waveform) for one in utterances], front),
+            power_mels([one.waveform for one in utterances], front),
             speaking=speaking,
             hearing=hearing,
             grid=grid,
@@ -173,13 +173,13 @@ def whisper_mels(bank: Bank, front_end: WhisperMel) -> ClipMels:
 
 
 def power_mels(waves: Sequence[np.ndarray], front_end: WhisperMel, *, batch: int = 64) -> list[np.ndarray]:
-    """The power in WhisperMel's bands of each waveform, (T_i, F)."""
-    parts = [waves[first : first + batch] for first in range(0, len(waves), batch)]
-    return [
-        np.array(mel[: len(wave) // front_end.power.hop + 1], dtype=np.float32)
-        for part in parts
-        for wave, mel in zip(part, _power(part, front_end), strict=True)
-    ]
+    """The power in WhisperMel's bands of each waveform, at the peak of scenes, (T_i, F)."""
+    found: list[np.ndarray] = []
+    for first in range(0, len(waves), batch):
+        part = [at_peak(wave) for wave in waves[first : first + batch]]
+        for wave, mel in zip(part, _power(part, front_end), strict=True):
+            found.append(np.array(mel[: len(wave) // front_end.power.hop + 1], dtype=np.float32))
+    return found
 
 
 def _power(waves: Sequence[np.ndarray], front_end: WhisperMel) -> list[Tensor]:

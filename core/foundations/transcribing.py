@@ -121,9 +121,7 @@ def speech_batches(
                 made.append(power)
                 said.append(chosen)
             rng = np.random.default_rng((seed, step, 0, 3))
-            power = augmented(
-                np.stack(made), hearing, total=speaking.batch_size, first=rank * share, rng=rng
-            )
+            power = augmented(np.stack(made), hearing, total=speaking.batch_size, first=rank * share, rng=rng)
             batch: dict[str, Any] = {"features": features(torch.from_numpy(power))}
             for kind, names in numbers.items():
                 rows = [

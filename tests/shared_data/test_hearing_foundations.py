@@ -20,7 +20,7 @@ from shared_data.hearing_scores import GOAL, kinds_of, recorded
 from shared_data.world.sounds.procedural import make_bank
 
 LABELS = ["church_bell", "dog_bark", "man_cry", "rain"]
-HEARING = Hearing(duration=1.0, singles=1.0, batch_size=4, valid=20, colour_db=2.0, warp=0.05)
+HEARING = Hearing(duration=2.0, singles=1.0, sizes=(1.0,), batch_size=4, valid=20, colour_db=2.0, warp=0.05)
 TRAINING = TrainingOptions(steps=3, learning_rate=1e-3, optimizer="adam")
 TAGGER = tagger.Config(
     shape=AstShape(
@@ -29,7 +29,7 @@ TAGGER = tagger.Config(
         heads=2,
         intermediate_size=8,
         n_mels=16,
-        max_frames=98,
+        max_frames=198,
         frequency_stride=16,
         time_stride=16,
     ),
@@ -75,7 +75,7 @@ def test_the_tagger_is_saved_as_the_hub_would(context: Context, bank: Bank, tmp_
     assert encoder.labels == tuple(LABELS)
     _, waveforms = validation(bank.split("test"), HEARING, labels=LABELS, seed=0)
     encoded = encode_long(encoder, waveforms, read_fbank(out), long_audio="refuse")
-    assert encoded.features[0].shape == (20, 6, 8)
+    assert encoded.features[0].shape == (20, 12, 8)
     names = [score.name for score in made.scores]
     assert names[:4] == ["mAP", "mAP, sounds", "mAP, voices", "mAP, recorded"]
     assert names[-2:] == ["tag precision", "tag recall"]

@@ -2,11 +2,12 @@
 
 Its words are those of the speech exams: names, days, numbers, prices, cities, drinks, times, animals, fruit,
 vehicles, clothes and lists of things. What is said in training is never said in the other splits, and their
-voices are others (`espeak.VOICES`).
+voices are others (`SPEAKERS`).
 """
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from collections.abc import Iterator
@@ -16,11 +17,27 @@ import numpy as np
 
 from shared_data.world.exams.item import Split
 from shared_data.world.sounds.conditions import apply
-from shared_data.world.speech.espeak import VOICES, Voice, speak
+from shared_data.world.speech.espeak import VOICES, Kind, Voice, speak
 
+# Voices that nothing else uses, so that a listener learns words and not who says them.
+_MORE: dict[Kind, dict[str, int]] = {  # variant: hertz
+    "man": {
+        **{"Alex": 102, "Denis": 98, "Diogo": 104, "Hugo": 110, "Lee": 94, "Marco": 129, "Mike": 91},
+        **{"Michael": 110, "antonio": 110, "david": 75, "gustave": 110, "john": 99, "paul": 86},
+        **{"m5": 101, "m6": 100, "pedro": 101, "sandro": 98, "travis": 106, "victor": 94},
+    },
+    "woman": {"Alicia": 248, "anika": 260, "aunty": 168, "shelby": 180, "steph": 182},
+}
+MORE = tuple(
+    Voice(language="en-us", variant=variant, kind=kind, hertz=hertz)
+    for kind, variants in _MORE.items()
+    for variant, hertz in variants.items()
+)
+SPEAKERS: dict[Split, tuple[Voice, ...]] = {"train": (*VOICES["train"], *MORE), "test": VOICES["test"]}
 LONGEST = 4.6  # seconds
 CONDITIONS = ("reverb", "telephone", "distance", "hum", "clipping", "low_bits")
-RATES, PITCHES, RANGES = (140, 215), (38, 62), (10, 90)
+PACES = (11.3, 13.2)  # phonemes a second that are slow, and fast
+RATES, PITCHES, RANGES = (140, 215), (35, 65), (10, 90)
 
 SLOTS: dict[str, tuple[str, ...]] = {
     "name": (
@@ -99,6 +116,20 @@ class Said:
     rate: int
     pitch: int
 
+    @property
+    def hertz(self) -> float:
+        """The pitch that the voice is set to."""
+        return float(self.voice.hertz * 2 ** ((self.pitch - 50) / 50))
+
+    def manner(self, sample_rate: int) -> tuple[str, ...]:
+        """Man or woman, the pitch in thirds of an octave, and how fast, in words to learn."""
+        pace = len(self.phonemes) / len(self.sound) * sample_rate
+        return (
+            self.voice.kind,
+            f"pitch {round(3 * math.log2(self.hertz / 100))}",
+            "slow" if pace < PACES[0] else "fast" if pace > PACES[1] else "even",
+        )
+
 
 def vocabulary() -> tuple[str, ...]:
     """Every word of the language, in small letters, sorted."""
@@ -127,10 +158,13 @@ def utterances(
 
     conditioned: share that is heard under one recording condition. A function of the arguments alone.
     """
-    voices = voices or VOICES[split]
+    voices = voices or SPEAKERS[split]
     for place in range(n):
         rng = np.random.default_rng((seed, place, zlib.crc32(split.encode())))
-        voice = voices[int(rng.integers(len(voices)))]
+        same = {kind: [one for one in voices if one.kind == kind] for kind in ("man", "woman")}
+        chosen = [group for group in same.values() if group]  # as many women as men
+        group = chosen[int(rng.integers(len(chosen)))]
+        voice = group[int(rng.integers(len(group)))]
         while True:
             text = sentence(rng, split)
             rate, pitch, melody = (int(rng.integers(low, high + 1)) for low, high in (RATES, PITCHES, RANGES))

@@ -39,7 +39,9 @@ def bank() -> Bank:
 @pytest.fixture(scope="module")
 def mels(bank: Bank) -> ClipMels:
     return clip_mels(
-        bank, lambda waves: [np.ones((len(w) // 320 + 1, 4), np.float32) for w in waves], seconds_per_frame=0.02
+        bank,
+        lambda waves: [np.ones((len(w) // 320 + 1, 4), np.float32) for w in waves],
+        seconds_per_frame=0.02,
     )
 
 
@@ -96,7 +98,7 @@ def test_transcripts_merge_repeats_and_leave_blanks_out() -> None:
     ("heard", "count"), [("a b c", 0), ("a c", 1), ("a x c", 1), ("a b b c", 1), ("", 3), ("c b a", 2)]
 )
 def test_errors_are_the_fewest_edits(heard: str, count: int) -> None:
-    assert errors("a b c".split(), heard.split()) == count
+    assert errors(["a", "b", "c"], heard.split()) == count
 
 
 def test_ctc_is_small_for_the_right_path() -> None:

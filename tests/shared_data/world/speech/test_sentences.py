@@ -1,4 +1,4 @@
-"""The small spoken language: its words, which sentences belong to whom, and that it is a function of a seed."""
+"""The small spoken language: its words, whose its sentences are, and that it is a function of a seed."""
 
 from __future__ import annotations
 
