@@ -19,19 +19,17 @@ from shared_data.world.exams.item import Split
 from shared_data.world.sounds.conditions import apply
 from shared_data.world.speech.espeak import VOICES, Kind, Voice, speak
 
+
+def _voices(kind: Kind, **hertz: int) -> tuple[Voice, ...]:
+    return tuple(Voice(language="en-us", variant=name, kind=kind, hertz=of) for name, of in hertz.items())
+
+
 # Voices that nothing else uses, so that a listener learns words and not who says them.
-_MORE: dict[Kind, dict[str, int]] = {  # variant: hertz
-    "man": {
-        **{"Alex": 102, "Denis": 98, "Diogo": 104, "Hugo": 110, "Lee": 94, "Marco": 129, "Mike": 91},
-        **{"Michael": 110, "antonio": 110, "david": 75, "gustave": 110, "john": 99, "paul": 86},
-        **{"m5": 101, "m6": 100, "pedro": 101, "sandro": 98, "travis": 106, "victor": 94},
-    },
-    "woman": {"Alicia": 248, "anika": 260, "aunty": 168, "shelby": 180, "steph": 182},
-}
-MORE = tuple(
-    Voice(language="en-us", variant=variant, kind=kind, hertz=hertz)
-    for kind, variants in _MORE.items()
-    for variant, hertz in variants.items()
+MORE = (
+    *_voices("man", Alex=102, Denis=98, Diogo=104, Hugo=110, Lee=94, Marco=129, Mike=91, Michael=110),
+    *_voices("man", antonio=110, david=75, gustave=110, john=99, paul=86, m5=101, m6=100, pedro=101),
+    *_voices("man", sandro=98, travis=106, victor=94),
+    *_voices("woman", Alicia=248, anika=260, aunty=168, shelby=180, steph=182),
 )
 SPEAKERS: dict[Split, tuple[Voice, ...]] = {"train": (*VOICES["train"], *MORE), "test": VOICES["test"]}
 LONGEST = 4.6  # seconds
