@@ -133,7 +133,7 @@ def train_listener(
         terms |= {kind: ctc(spoken[kind], batch[kind], batch[f"{kind}_counts"]) for kind in units}
         loss = terms["events"]
         for kind in units:
-            loss = loss + speaking.weight * terms[kind]
+            loss = loss + speaking.weights.get(kind, 1.0) * terms[kind]
         return {"loss": loss, **terms}
 
     fit(model, loss=loss, batches=batches, options=options, folder=folder, log=log)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,15 +37,15 @@ class Speaking:
 
     batch_size: windows a step; a window holds one utterance, or as many as fit with probability `several`;
     over: share of windows over a scene of the bank, the rest are over noise; below_db: how far that is below
-    the speech; gain_db: of the window. weight: of the CTC losses beside that of the events.
+    the speech; gain_db: of the window. weights: of the CTC loss of a kind of units, 1 where none is given.
     """
 
     batch_size: int = 16
-    several: float = 0.7
+    several: float = 0.5
     over: float = 0.3
     below_db: tuple[float, float] = (5.0, 40.0)
     gain_db: tuple[float, float] = (-8.0, 4.0)
-    weight: float = 1.0
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 def vocabularies(utterances: Sequence[Utterance]) -> dict[str, tuple[str, ...]]:
