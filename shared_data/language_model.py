@@ -49,6 +49,7 @@ class Config:
     shape: of the network; training: the optimisation; words: passages that the tokenizer learns from;
     vocab_size: tokens; max_tokens: of the longest context and question; batch_size: passages a step; asked:
     questions of a passage; prompt_share: of the prompts' tokens that are in the loss beside the answers;
+    even: how far long answers weigh no more than short ones (`corpus_loss`);
     duration: seconds of the scenes told; test_questions: each about a line of its own, answered in the end;
     answer: most tokens of an answer.
     """
@@ -62,6 +63,7 @@ class Config:
     batch_size: int = 12
     asked: int = 6
     prompt_share: float = 0.1
+    even: float = 0.5
     duration: float = 5.0
     test_questions: int = 2000
     answer: int = 80
@@ -102,7 +104,7 @@ def train(config: Config, *, context: Context, folder: Path) -> Trained:
         )
 
     def loss(network: nn.Module, batch: dict[str, Any]) -> dict[str, Mean]:
-        return corpus_loss(network, batch, prompt_share=config.prompt_share)
+        return corpus_loss(network, batch, prompt_share=config.prompt_share, even=config.even)
 
     fit(
         TokenPredictor(model),

@@ -95,6 +95,25 @@ def test_the_loss_is_the_models_own_of_answers_and_of_a_share_of_prompts(
     assert ours["loss"].over == (everything != IGNORED).sum()
 
 
+def test_even_answers_weigh_alike_whatever_their_length(tokenizer: PreTrainedTokenizerFast) -> None:
+    """With one token of loss in one answer and several in another, by hand from the model's own logits."""
+    model = make_language_model(SHAPE, tokenizer, seed=0).eval()
+    passages: list[Passage] = [("dog", [("? ", "rain."), ("! ", "dog from 0.4 to 1.2; rain.")])]
+    batch = packed(tokenizer, passages)
+    logits = TokenPredictor(model)(
+        batch["input_ids"],
+        batch["parts"],
+        batch["position_ids"],
+        torch.ones(1, batch["parts"].shape[1] - 1, dtype=torch.bool),
+    )
+    each = nn.functional.cross_entropy(logits, batch["input_ids"][0, 1:], reduction="none")
+    answer = batch["labels"][0, 1:] != IGNORED
+    means = [each[answer & (batch["parts"][0, 1:] == part)].mean() for part in (1, 2)]
+    found = corpus_loss(TokenPredictor(model), batch, prompt_share=0.0, even=1.0)["loss"]
+    assert found.value.item() == pytest.approx(float(sum(means) / 2), abs=1e-5)
+    assert float(found.over) == pytest.approx(int(answer.sum()))
+
+
 def test_it_learns_to_answer_from_a_context_and_survives_the_disk(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
