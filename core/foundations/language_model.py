@@ -7,17 +7,17 @@ the place of that context. Both are stock classes: whatever loads the public che
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 
-from core.adapters.prefix_lm import IGNORED, AudioPrefixLM, TextBatch, encode_texts
+from core.adapters.prefix_lm import IGNORED, AudioPrefixLM, encode_texts
+from core.foundations.packed_texts import Asked, may_attend
 from core.train.terms import Mean
 from core.train.weight_files import check_weights
 
@@ -29,14 +29,12 @@ if TYPE_CHECKING:
         PreTrainedTokenizerFast,
     )
 
-RESPONSE = "### Response:\n"  # what stands between a prompt and its answer
 PAD, START, END, HINT = "<pad>", "<s>", "</s>", "<hint>"
 # GPT-2's words; but a decimal such as " 0.4" is one piece, so that a time is a token and not a spelling, and
 # so is a heading such as "### Response:\n"
 WORDS = (
     r"\n*### \p{L}+:\n| ?\d+\.\d+|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 )
-BUCKET = 32  # batches among which texts are sorted by length
 
 
 class LanguageModelError(ValueError):
@@ -148,69 +146,35 @@ def load_language_model(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokeni
     ).eval(), tokenizer
 
 
-def split_text(text: str) -> tuple[str, str]:
-    """A text of the corpus as (prompt, answer); one without a response is all answer."""
-    head, mark, answer = text.rpartition(RESPONSE)
-    return head + mark, answer
-
-
-def encode_corpus(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_tokens: int) -> TextBatch:
-    """All texts, each with labels on its answer. Raises ContextTooLong with the numbers of those too long."""
-    pairs = [split_text(text) for text in texts]
-    names = [f"text {index}" for index in range(len(texts))]
-    prompts, answers = [prompt for prompt, _ in pairs], [answer for _, answer in pairs]
-    return encode_texts(tokenizer, prompts, answers, ids=names, max_tokens=max_tokens)
-
-
-def text_batches(corpus: TextBatch, *, batch_size: int, seed: int, step: int) -> Iterator[dict[str, Any]]:
-    """Batches from `step` on, without end, of texts alike in length: a function of seed and step alone.
-
-    {"input_ids", "attention_mask", "labels"}, each (B, L), cut to the longest text of the batch. Every text
-    comes once an epoch; the last incomplete batch is left out.
-    """
-    lengths = corpus.attention_mask.sum(dim=1).numpy()
-    per_epoch = len(lengths) // batch_size
-    if not per_epoch:
-        raise LanguageModelError(f"{len(lengths)} texts do not fill a batch of {batch_size}: make more")
-    while True:
-        epoch, place = divmod(step, per_epoch)
-        rng = np.random.default_rng((seed, epoch))
-        order = rng.permutation(len(lengths))[: per_epoch * batch_size]
-        span = BUCKET * batch_size
-        chunks = [order[i : i + span] for i in range(0, len(order), span)]
-        order = np.concatenate([chunk[np.argsort(lengths[chunk], kind="stable")] for chunk in chunks])
-        rows = rng.permutation(order.reshape(per_epoch, batch_size))
-        for row in rows[place:]:
-            index, longest = torch.from_numpy(row), int(lengths[row].max())
-            yield {
-                "ids": [f"text {number}" for number in row],
-                "input_ids": corpus.input_ids[index, :longest],
-                "attention_mask": corpus.attention_mask[index, :longest],
-                "labels": corpus.labels[index, :longest],
-            }
-        step += len(rows) - place
-
-
-def corpus_loss(model: nn.Module, batch: dict[str, Any], *, prompt_share: float) -> dict[str, Mean]:
+def corpus_loss(
+    model: nn.Module, batch: dict[str, Any], *, prompt_share: float, even: float = 0.0
+) -> dict[str, Mean]:
     """Cross-entropy in nats a token, {"loss", "answer"}, of answers and a random `prompt_share` of prompts.
 
     What a prompt says is drawn at random and cannot be learnt beyond its grammar; a small share leaves a
-    small model's capacity, and the time that the output layer takes, to the answers.
+    small model's capacity, and the time that the output layer takes, to the answers. A part's first token,
+    which nothing announces, has no loss. even: a token of an answer of n tokens weighs n^-even in "loss"; at
+    0 a "yes" is drowned by captions, at 1 all answers weigh the same.
     """
-    ids, valid = batch["input_ids"][:, 1:], batch["attention_mask"][:, 1:].bool()
-    answer = batch["labels"][:, 1:] != IGNORED
-    taken = valid & (answer | (torch.rand(ids.shape, device=ids.device) < prompt_share))
-    logits = model(batch["input_ids"], batch["attention_mask"], taken)
+    ids, parts = batch["input_ids"][:, 1:], batch["parts"]
+    goes_on = (parts[:, 1:] == parts[:, :-1]) & (parts[:, 1:] >= 0)
+    answer = (batch["labels"][:, 1:] != IGNORED) & goes_on
+    taken = goes_on & (answer | (torch.rand(ids.shape, device=ids.device) < prompt_share))
+    logits = model(batch["input_ids"], parts, batch["position_ids"], taken)
     each = nn.functional.cross_entropy(logits, ids[taken], reduction="none")
     told = answer[taken]
+    of = parts[:, 1:].clamp(min=0)
+    lengths = torch.zeros_like(parts, dtype=each.dtype).scatter_add_(1, of, answer.to(each.dtype))
+    weights = torch.where(told, lengths.gather(1, of)[taken].clamp(min=1) ** -even, 1.0)
+    weights = weights * (told.sum() / weights[told].sum().clamp(min=1e-9)).where(told, 1.0)
     return {
-        "loss": Mean(each.mean(), taken.sum()),
+        "loss": Mean((weights * each).sum() / weights.sum(), weights.sum()),
         "answer": Mean(each.detach()[told].mean(), told.sum()),
     }
 
 
 class TokenPredictor(nn.Module):
-    """forward(ids (B, L), mask (B, L), taken (B, L - 1) bool) -> logits (N, V) of the tokens taken.
+    """forward(ids, parts, positions (B, L), taken (B, L - 1) bool) -> logits (N, V) of the tokens taken.
 
     The output layer of a small model is most of its work: it runs where there is a loss and nowhere else.
     """
@@ -219,8 +183,10 @@ class TokenPredictor(nn.Module):
         super().__init__()
         self.lm = lm
 
-    def forward(self, ids: Tensor, mask: Tensor, taken: Tensor) -> Tensor:
-        states = self.lm.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    def forward(self, ids: Tensor, parts: Tensor, positions: Tensor, taken: Tensor) -> Tensor:
+        states = self.lm.base_model(
+            input_ids=ids, attention_mask=may_attend(parts), position_ids=positions, use_cache=False
+        ).last_hidden_state
         return self.lm.get_output_embeddings()(states[:, :-1][taken])
 
 
@@ -253,17 +219,10 @@ def write_answers(
 def exact_answers(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
+    asked: Sequence[Asked],
     *,
     max_new_tokens: int,
 ) -> list[bool]:
-    """Whether the greedy answer to each text's prompt is, letter by letter, the text's own answer.
-
-    Raises LanguageModelError for a text without a response.
-    """
-    pairs = [split_text(text) for text in texts]
-    if bare := [text for text, (prompt, _) in zip(texts, pairs, strict=True) if not prompt]:
-        raise LanguageModelError(f"{len(bare)} texts have no {RESPONSE!r}, such as {bare[0][:80]!r}")
-    prompts = [prompt for prompt, _ in pairs]
-    made = write_answers(model, tokenizer, prompts, max_new_tokens=max_new_tokens)
-    return [answer.strip() == wanted.strip() for answer, (_, wanted) in zip(made, pairs, strict=True)]
+    """Whether the greedy answer to each (prompt, answer) is, letter by letter, the one given."""
+    made = write_answers(model, tokenizer, [prompt for prompt, _ in asked], max_new_tokens=max_new_tokens)
+    return [answer.strip() == wanted.strip() for answer, (_, wanted) in zip(made, asked, strict=True)]

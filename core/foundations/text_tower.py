@@ -7,17 +7,16 @@ tokens, unit norm, as `sentence-transformers/all-mpnet-base-v2` defines it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from core.foundations.language_model import train_tokenizer
-from core.losses.contrastive import info_nce
 from core.train.weight_files import check_weights
 
 if TYPE_CHECKING:
@@ -89,55 +88,46 @@ class PairEncoder(nn.Module):
         return pool(states, attention_mask), self.log_scale.exp().clamp(max=100.0)
 
 
-def pair_batches(
-    tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[tuple[str, str]],
-    *,
-    batch_size: int,
-    max_tokens: int,
-    seed: int,
-    step: int,
-) -> Iterator[dict[str, Any]]:
-    """Batches from `step` on, without end: {"input_ids", "attention_mask"} (2B, L), left texts first.
+class Drawn(NamedTuple):
+    """Pairs (left, right) of a step, and alike (2B, 2B) bool: which of all left, then all right texts may
+    stand for each other."""
 
-    No text stands in two pairs of a batch, where it would be a negative of itself. A function of seed and
-    step alone. Raises TextTowerError where the pairs cannot fill a batch, or one is too long.
+    pairs: Sequence[tuple[str, str]]
+    alike: np.ndarray
+
+
+def pair_batches(
+    draw: Callable[[int], Drawn], tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, step: int
+) -> Iterator[dict[str, Any]]:
+    """Batches from `step` on, without end: {"input_ids", "attention_mask"} (2B, L), left texts first, and
+    "alike" (2B, 2B).
+
+    draw(step): fresh pairs. Raises TextTowerError for a text that is too long.
     """
-    flat = [text for pair in pairs for text in pair]
-    ids = [np.array(row) for row in _tokens(tokenizer, flat, max_tokens=max_tokens)]
-    pad = tokenizer.pad_token_id
     while True:
-        rng = np.random.default_rng((seed, step))
-        chosen: list[int] = []
-        seen: set[str] = set()
-        for index in rng.permutation(len(pairs))[: 8 * batch_size]:
-            texts = {text.lower() for text in pairs[index]}
-            if len(chosen) < batch_size and not texts & seen:
-                chosen.append(int(index))
-                seen |= texts
-        if len(chosen) < batch_size:
-            raise TextTowerError(
-                f"only {len(chosen)} pairs of different texts for a batch of {batch_size}: give more pairs, "
-                "or a smaller batch"
-            )
-        rows = [ids[2 * index + side] for side in (0, 1) for index in chosen]
-        input_ids = np.full((len(rows), max(map(len, rows))), pad)
-        for number, row in enumerate(rows):
-            input_ids[number, : len(row)] = row
-        lengths = np.array([len(row) for row in rows])
+        pairs, alike = draw(step)
+        texts = [pair[side] for side in (0, 1) for pair in pairs]
+        rows = _tokens(tokenizer, texts, max_tokens=max_tokens)
+        batch = tokenizer.pad({"input_ids": rows}, return_tensors="pt")
         yield {
-            "ids": [f"pair {index}" for index in chosen],
-            "input_ids": torch.from_numpy(input_ids),
-            "attention_mask": torch.from_numpy(np.arange(input_ids.shape[1]) < lengths[:, None]).long(),
+            "ids": [f"step {step}, pair {index}" for index in range(len(pairs))],
+            "input_ids": batch["input_ids"],
+            "attention_mask": batch["attention_mask"],
+            "alike": torch.from_numpy(alike),
         }
         step += 1
 
 
 def pair_loss(model: nn.Module, batch: dict[str, Any]) -> dict[str, Tensor]:
-    """InfoNCE between the two texts of each pair, {"loss", "logit_scale"}."""
+    """NT-Xent: each text's mate among all texts of the batch but those alike, {"loss", "logit_scale"}."""
     vectors, scale = model(batch["input_ids"], batch["attention_mask"])
-    left, right = vectors.chunk(2)
-    return {"loss": info_nce(left, right, logit_scale=scale), "logit_scale": scale}
+    size = len(vectors)
+    mates = (torch.arange(size, device=vectors.device) + size // 2) % size
+    hidden = batch["alike"].clone()
+    hidden[torch.arange(size), mates] = False
+    hidden.fill_diagonal_(True)
+    logits = (scale * vectors @ vectors.T).masked_fill(hidden, -torch.inf)
+    return {"loss": nn.functional.cross_entropy(logits, mates), "logit_scale": scale}
 
 
 class SentenceEncoder:
@@ -200,16 +190,6 @@ def load_sentence_encoder(folder: Path, *, batch_size: int = 128, cut: bool = Fa
     model = AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     limit = min(int(tokenizer.model_max_length), int(model.config.max_position_embeddings))
     return SentenceEncoder(model, tokenizer, max_tokens=limit, batch_size=batch_size, cut=cut)
-
-
-def retrieval_at_1(encode: SentenceEncoder, pairs: Sequence[tuple[str, str]]) -> float:
-    """Share of left texts whose nearest right text is one that they are paired with somewhere in `pairs`."""
-    rights = list(dict.fromkeys(right for _, right in pairs))
-    mates: dict[str, set[str]] = {}
-    for left, right in pairs:
-        mates.setdefault(left, set()).add(right)
-    nearest = (encode(list(mates)) @ encode(rights).T).argmax(axis=1)
-    return float(np.mean([rights[best] in mates[left] for left, best in zip(mates, nearest, strict=True)]))
 
 
 def _tokens(

@@ -38,6 +38,7 @@ from core.train.history import Clock, History, HistoryFile, read_history
 from core.train.launch import make_accelerator
 from core.train.optimisation import (
     TrainingOptions,
+    embeddings_of,
     freeze_all_but,
     learning_rate,
     make_optimizer,
@@ -103,7 +104,7 @@ def fit(
         run = Run(
             model=model,
             wrapped=wrapped,
-            optimizer=make_optimizer(trained, options),
+            optimizer=make_optimizer(trained, options, embeddings=embeddings_of(model)),
             trained=trained,
             accelerator=accelerator,
             options=options,

@@ -5,13 +5,15 @@ import difflib
 import fnmatch
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
+from core.train.muon import Muon
 
 # options that leave the weights as they are, so that a resume may change them
 FREE_TO_CHANGE = frozenset(
@@ -32,7 +34,7 @@ class TrainingOptions:
     warmup_steps: int = 0
     schedule: Literal["cosine", "linear", "constant"] = "cosine"  # after the warm-up
     end_learning_rate: float = 0.0  # where cosine and linear end
-    optimizer: Literal["adam", "adamw"] = "adamw"
+    optimizer: Literal["adam", "adamw", "muon"] = "adamw"
     weight_decay: float = 0.0  # of parameters with two or more dimensions
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -135,8 +137,25 @@ def recomputing(model: nn.Module, *, active: bool) -> Iterator[None]:
             layer.gradient_checkpointing = False
 
 
-def make_optimizer(trained: list[nn.Parameter], options: TrainingOptions) -> torch.optim.Optimizer:
-    """Adam (decay in the gradient) or AdamW (decay apart from it), fused where that exists."""
+def make_optimizer(
+    trained: list[nn.Parameter], options: TrainingOptions, *, embeddings: Collection[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """Adam (decay in the gradient) or AdamW (decay apart from it), fused where that exists, or Muon.
+
+    embeddings: matrices that Muon leaves to Adam (`embeddings_of`).
+    """
+    if options.optimizer == "muon":
+        apart = {id(p) for p in embeddings}
+        matrices = [p for p in trained if p.ndim == 2 and id(p) not in apart]
+        chosen = {id(p) for p in matrices}
+        return Muon(
+            matrices,
+            [p for p in trained if id(p) not in chosen],
+            lr=options.learning_rate,
+            betas=options.betas,
+            eps=options.eps,
+            weight_decay=options.weight_decay,
+        )
     groups: list[dict[str, Any]] = [{"params": trained, "weight_decay": 0.0}]
     if options.weight_decay:
         groups[0]["params"] = [p for p in trained if p.ndim < 2]
@@ -149,3 +168,8 @@ def make_optimizer(trained: list[nn.Parameter], options: TrainingOptions) -> tor
         eps=options.eps,
         fused=trained[0].device.type in ("cpu", "cuda"),
     )
+
+
+def embeddings_of(model: nn.Module) -> list[nn.Parameter]:
+    """The tables of vectors in a model, and layers that share one."""
+    return [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]

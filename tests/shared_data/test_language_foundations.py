@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from core.foundations.language_model import LmShape, load_language_model, write_answers
-from core.foundations.public import FoundationMissingError, foundation_path, read_record
+from core.foundations.public import FoundationMissingError, foundation_path
 from core.foundations.text_tower import TowerShape, load_sentence_encoder
 from core.run import tracking
 from core.run.stage import Context
-from core.scenes.bank import write_bank
+from core.scenes.bank import read_bank, write_bank
+from core.scenes.captions import phrase_book
+from core.scenes.draw import voice_attributes
 from core.train.optimisation import TrainingOptions
 from shared_data import language_model, text_tower
+from shared_data.world.datasets.book import RECORDED
+from shared_data.world.datasets.passages import held_out
 from shared_data.world.sounds.procedural import make_bank
 from tests.two_processes import Job, run_stages
 
+REPOSITORY = Path(__file__).parents[2]
 LABELS = ["baby_cry", "church_bell", "cow_moo", "dog_bark", "rain", "rooster_crow", "siren", "thunder"]
 TRAINING = TrainingOptions(steps=3, learning_rate=1e-3)
 LM = language_model.Config(
     shape=LmShape(hidden_size=16, layers=1, heads=2, intermediate_size=16, max_positions=600),
     training=TRAINING,
-    texts=80,
+    words=80,
     vocab_size=300,
     max_tokens=500,
-    test_texts=6,
+    batch_size=2,
+    asked=3,
+    test_questions=12,
     answer=4,
 )
 TOWER = text_tower.Config(
-    shape=TowerShape(hidden_size=16, layers=1, heads=2, intermediate_size=16, max_tokens=80),
+    shape=TowerShape(hidden_size=16, layers=1, heads=2, intermediate_size=16, max_tokens=120),
     training=TRAINING,
-    pairs=60,
-    test_pairs=20,
-    texts=20,
+    words=40,
     vocab_size=300,
     batch_size=4,
+    test_pairs=60,
 )
 STAGES = {
     "language_model": (language_model, language_model.language_model, LM),
@@ -58,6 +65,8 @@ def banked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     counts = {"train": 1, "valid": 1, "test": 1}
     bank = make_bank(sample_rate=8_000, clips_per_class=counts, labels=LABELS)
     write_bank(bank, root / "shared_data" / "bank" / "mini")
+    (root / RECORDED).parent.mkdir(parents=True)
+    shutil.copy(REPOSITORY / RECORDED, root / RECORDED)
     return root
 
 
@@ -79,24 +88,25 @@ def context(root: Path, stage: str) -> Context:
     )
 
 
-def test_what_is_trained_is_written_as_the_hub_would_and_once(
-    root: Path, name: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("seed", [0, 1])
+def test_training_is_a_function_of_the_seed_with_scores_of_the_halved_weights(
+    root: Path, name: str, seed: int, tmp_path: Path
 ) -> None:
-    _, stage, config = STAGES[name]
-    stage(config, context=context(root, name))
-    folder = foundation_path(root, "mini", name)
-    assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json"}
-    assert not [path for path in folder.iterdir() if path.is_dir()]  # nothing of the training is left
-    record = read_record(root, "mini", name)
-    assert record.revision == json.loads((folder / "identity.json").read_text())["identity"]
-    assert "model.safetensors" in record.sha256
-    before = (folder / "model.safetensors").stat().st_mtime_ns
-    capsys.readouterr()
-    stage(config, context=context(root, name))
-    assert "is complete" in capsys.readouterr().out
-    assert (folder / "model.safetensors").stat().st_mtime_ns == before
-    stage(replace(config, seed=1), context=context(root, name))
-    assert (folder / "model.safetensors").stat().st_mtime_ns != before
+    module, _, config = STAGES[name]
+    made = [
+        module.train(replace(config, seed=at), context=context(root, name), folder=tmp_path / str(number))
+        for number, at in enumerate((0, seed))
+    ]
+    weights = []
+    for number, one in enumerate(made):
+        one.save(tmp_path / f"saved{number}")
+        weights.append(load_file(tmp_path / f"saved{number}" / "model.safetensors"))
+    assert all(torch.equal(x, x.half().float()) for x in weights[0].values())
+    assert made[0].scores[0].goal == (0.85 if name == "language_model" else 0.8)
+    assert all(0 <= one.low <= one.value <= one.high <= 1 and one.n for one in made[0].scores)
+    same = all(torch.equal(x, weights[1][key]) for key, x in weights[0].items() if x.ndim == 2)
+    assert same == (seed == 0)
+    assert (made[0].scores == made[1].scores) or seed
 
 
 def test_the_language_model_answers_again(root: Path) -> None:
@@ -106,12 +116,25 @@ def test_the_language_model_answers_again(root: Path) -> None:
     assert len(write_answers(model, tokenizer, ["### Response:\n"], max_new_tokens=3)) == 1
 
 
-def test_tests_have_a_context_and_are_no_training_texts(root: Path) -> None:
-    texts, tests = language_model.read_texts(LM, root / "shared_data" / "bank" / "mini")
-    assert len(texts) == 80
-    assert len(tests) == 6
-    assert all(text.startswith("Sounds:") and "### Response:\n" in text for text in tests)
-    assert not set(texts) & set(tests)
+def test_questions_are_about_lines_that_training_never_shows(root: Path) -> None:
+    bank = read_bank(root / "shared_data" / "bank" / "mini", splits=["train"])
+    tests = language_model.test_questions(LM, phrase_book(bank), voice_attributes(bank))
+    lines = [prompt.partition("\n")[0] for _, _, (prompt, _) in tests]
+    assert len(set(lines)) == 12
+    assert all(held_out(line) and line.startswith("Sounds:") for line in lines)
+
+
+def test_scores_are_told_by_form_and_task() -> None:
+    kinds = [("open", "first"), ("open", "first"), ("open", "why"), ("letters", "first")]
+    found = {one.name: one for one in language_model.scores_of(kinds, [True, False, True, True])}
+    shares = {name: (one.value, one.n, one.goal) for name, one in found.items()}
+    assert shares == {
+        "exact answers, questions": (pytest.approx(2 / 3), 3, 0.85),
+        "exact answers, first": (0.5, 2, None),
+        "exact answers, why": (1.0, 1, None),
+        "exact answers, with options, by letter": (1.0, 1, None),
+    }
+    assert found["exact answers, why"].low < 0.5  # Wilson's: one of one is not everything
 
 
 def test_the_text_tower_encodes_again(root: Path) -> None:
@@ -119,7 +142,7 @@ def test_the_text_tower_encodes_again(root: Path) -> None:
     encode = load_sentence_encoder(foundation_path(root, "mini", "text_tower"))
     vectors = encode(["a dog barking", "rain"])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
-    assert encode.max_tokens == 80
+    assert encode.max_tokens == 120
 
 
 def test_a_public_checkpoint_that_is_not_there_is_named(root: Path, name: str) -> None:

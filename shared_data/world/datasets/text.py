@@ -7,18 +7,18 @@ and knowledge of the world. `paraphrases` is for the sentence encoder: pairs of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 
 from core.data.instructions import alpaca
-from core.scenes.algebra import Attributes, Leaf, Node, Tree
-from core.scenes.answers import pick
+from core.scenes.algebra import Attributes, Tree
+from core.scenes.answers import a_, pick
 from core.scenes.captions import CARRIERS, LOUD_NOISE_DB, draw_wording, write
-from core.scenes.facts import facts, homes, tree_of
+from core.scenes.facts import facts, homes
 from core.scenes.places import GENRES, PLACES
-from core.scenes.questions import CLOSED_TASKS, OPEN_TASKS, ask, compa_r
+from core.scenes.questions import CLOSED_TASKS, OPEN_TASKS
 from core.scenes.timeline import Event, Scene
 
 Book: TypeAlias = Mapping[str, Sequence[str]]
@@ -39,29 +39,6 @@ SHUFFLED = 0.3  # of the contexts tell the sounds in another order
 OTHER_PHRASE = 0.25  # of the sounds of a context are told in another phrase than the plain one
 SIZES = (0.25, 0.4, 0.3, 0.05)  # share of scenes with 1, 2, 3, 4 sounds
 PLACED = 0.2  # of the scenes have the sounds of one place only
-
-
-def corpus(*, book: Book, voices: Attributes, seed: int, n: int, duration: float = 5.0) -> Iterator[str]:
-    """`n` texts, the same for the same seed, fewer being the first of more.
-
-    Most are a context line, an Alpaca prompt and the answer; some are prompts without context, about the
-    world, or single sentences. `voices` (`core.scenes.draw.voice_attributes`) may be empty: then nobody is
-    asked "who".
-    Raises QuestionError for a label without phrases.
-    """
-    rng = np.random.default_rng(seed)
-    labels = tuple(book)
-    kinds, kind_ends = tuple(SHARES), np.cumsum(list(SHARES.values())).tolist()
-    tasks, ends = tuple(WEIGHTS), np.cumsum(list(WEIGHTS.values())).tolist()
-    for _ in range(n):
-        kind = _weighted(kinds, kind_ends, rng)
-        if kind == "question":
-            yield _question(book, labels, voices, tasks, ends, duration, rng)
-        elif kind == "knowledge":
-            yield _knowledge(book, labels, voices, rng)
-        else:
-            tree = tree_of(facts(draw_timeline(labels, rng=rng, duration=duration)))
-            yield _caption(tree or Leaf(pick(labels, rng)), book, rng)
 
 
 def draw_timeline(
@@ -116,157 +93,50 @@ def context_line(scene: Scene, book: Book, *, rng: np.random.Generator) -> str:
     return f"Sounds: {'; '.join(parts)}; {'noisy' if noisy else 'quiet'} background."
 
 
-def paraphrases(*, book: Book, seed: int, n: int) -> Iterator[tuple[str, str]]:
-    """`n` pairs of different texts that mean the same, the same for the same seed.
-
-    Two names of a sound (phrases, label in words, "sound of ..."), two captions of a scene, its caption and
-    its labels, a place or genre and what is heard there.
-    """
-    rng = np.random.default_rng(seed)
-    labels = tuple(book)
-    scenery = _scenery(book)
-    for _ in range(n):
-        one = two = ""
-        while one == two:
-            kind = rng.random()
-            if kind < 0.5 or (kind >= 0.85 and not scenery):
-                label = pick(labels, rng)
-                one, two = _name(label, book, rng), _name(label, book, rng)
-            elif kind < 0.85:
-                tree = _draw_tree(labels, rng)
-                one = _caption(tree, book, rng)
-                two = _caption(tree, book, rng) if kind < 0.75 else _labels_of(tree)
-            else:
-                name, sounds = pick(scenery, rng)
-                heard = pick(sounds, rng)
-                one, two = name, _name(heard, book, rng)
-        yield (one, two) if rng.random() < 0.5 else (two, one)
-
-
 _SIZE_ENDS = np.cumsum(SIZES)[:-1]
 
 
-def _question(
-    book: Book,
-    labels: tuple[str, ...],
-    voices: Attributes,
-    tasks: Sequence[str],
-    ends: Sequence[float],
-    duration: float,
-    rng: np.random.Generator,
-) -> str:
-    """The task is drawn first, so that easy ones are not asked more often; scenes until one allows it."""
-    while True:
-        task = _weighted(tasks, ends, rng)
-        for _ in range(8):
-            scene = draw_timeline(labels, rng=rng, duration=duration)
-            if task == "compa_r":
-                found = compa_r(scene, book=book, voices=voices, rng=rng, n=1)
-                made = found[0] if found else None
-            else:
-                made = ask(scene, task=task, book=book, voices=voices, sizes=SIZES, rng=rng)
-            if made is None:
-                continue
-            instruction, context = made.instruction, context_line(scene, book, rng=rng) + "\n"
-            if rng.random() < HINTED:
-                tags, exact = _tags(scene, labels, rng)
-                instruction = f"{HINT_SENTENCE.format(', '.join(tags))} {instruction}"
-                if exact and task in ("classification", "presence") and rng.random() < 0.5:
-                    context = ""  # the tags tell enough
-                    if task == "classification":  # though not the order of the sounds
-                        return alpaca(instruction) + "; ".join(tags) + "."
-            return context + alpaca(instruction) + made.output
-
-
-def _tags(scene: Scene, labels: Sequence[str], rng: np.random.Generator) -> tuple[list[str], bool]:
-    """Labels in words as a tagger could give them, and whether they are just those of the scene."""
-    tags = [label.replace("_", " ") for label in dict.fromkeys(event.label for event in scene.events)]
-    if rng.random() < RELIABLE:
-        return tags, True
-    if len(tags) > 1 and rng.random() < 0.5:
-        tags.pop(int(rng.random() * len(tags)))
-        return tags, False
-    wrong = pick(labels, rng).replace("_", " ")
-    return ([*tags, wrong], False) if wrong not in tags else (tags, True)
-
-
-def _knowledge(book: Book, labels: Sequence[str], voices: Attributes, rng: np.random.Generator) -> str:
-    """A sentence, or a question without context, on a label's name, place, agent or genre."""
+def know(book: Book, labels: Sequence[str], voices: Attributes, rng: np.random.Generator) -> tuple[str, str]:
+    """Prompt, "" for a mere sentence, and answer on a label's name, place, agent or genre."""
     label, kind = pick(labels, rng), rng.random()
     phrase, home = pick(book[label], rng), homes(tuple(labels))
     genres = [g for g in GENRES.values() if label in g.instruments and all(i in book for i in g.instruments)]
     if kind < 0.35 and label in home:
         place = PLACES[home[label]]
-        typical = [book[other][0] for other in place.labels if home.get(other) == home[label]]
-        return pick(
-            (
-                f"one can hear {phrase} {place.phrase}.",
-                f"{alpaca(f'Where might {phrase} be heard?')}{place.phrase}.",
-                f"{alpaca(f'Which sounds belong {place.phrase}?')}{'; '.join(typical)}.",
-            ),
-            rng,
+        typical = "; ".join(book[name][0] for name in place.labels if home.get(name) == home[label])
+        made = (
+            ("", f"one can hear {phrase} {place.phrase}."),
+            (f"Where might {phrase} be heard?", f"{place.phrase}."),
+            (f"Which sounds belong {place.phrase}?", f"{typical}."),
         )
-    if kind < 0.55 and label in voices:
-        agent = voices[label][0]
-        who = f"{'an' if agent[0] in 'aeiou' else 'a'} {agent}"
-        return pick((f"{phrase} is the voice of {who}.", f"{alpaca(f'Whose voice is {phrase}?')}{who}."), rng)
-    if kind < 0.75 and genres:
+    elif kind < 0.55 and label in voices:
+        who = a_(voices[label][0])
+        made = (("", f"{phrase} is the voice of {who}."), (f"Whose voice is {phrase}?", f"{who}."))
+    elif kind < 0.75 and genres:
         genre = pick(genres, rng)
         played = ", ".join(name.replace("_", " ") for name in genre.instruments)
-        return pick(
-            (
-                f"{genre.name} is played on {played}.",
-                f"{alpaca(f'What is {genre.name} played on?')}{played}.",
-            ),
-            rng,
+        made = (
+            ("", f"{genre.name} is played on {played}."),
+            (f"What is {genre.name} played on?", f"{played}."),
         )
-    words = label.replace("_", " ")
-    return pick((f"{phrase}: {words}.", f"{alpaca(f'What is the label of {phrase}?')}{words}."), rng)
+    else:
+        words = label.replace("_", " ")
+        made = (("", f"{phrase}: {words}."), (f"What is the label of {phrase}?", f"{words}."))
+    question, answer = pick(made, rng)
+    return alpaca(question) if question else "", answer
 
 
-def _caption(tree: Tree, book: Book, rng: np.random.Generator) -> str:
+def caption(tree: Tree, book: Book, rng: np.random.Generator) -> str:
     """A caption in any wording of the training captions, a third of them in a carrier sentence."""
     text = write(tree, draw_wording([tree], book, rng=rng))
     return pick(CARRIERS, rng).format(text) if rng.random() < 1 / 3 else text
 
 
-def _draw_tree(labels: Sequence[str], rng: np.random.Generator) -> Tree:
-    """One to three different labels, in order or at once, without nesting to be misread."""
-    tree: Tree = Leaf(pick(labels, rng))
-    seen, op = {str(tree)}, "+" if rng.random() < 0.5 else "*"
-    for _ in range(int(rng.random() * 3)):
-        label = pick(labels, rng)
-        if label not in seen:
-            seen.add(label)
-            tree = Node("+" if op == "+" else "*", tree, Leaf(label))
-    return tree
-
-
-def _labels_of(tree: Tree) -> str:
-    return str(tree).translate(_PUNCTUATION)
-
-
-_PUNCTUATION = str.maketrans({"(": "", ")": "", "_": " ", "+": "; ", "*": "; "})
-
-
-def _name(label: str, book: Book, rng: np.random.Generator) -> str:
-    """A sound in a phrase or by its label, half of the time as a "sound of" it."""
-    name = pick(book[label], rng) if rng.random() < 0.65 else label.replace("_", " ")
-    return f"sound of {name}" if rng.random() < 0.5 else name
-
-
-def _scenery(book: Book) -> list[tuple[str, tuple[str, ...]]]:
-    """Ways to name a place or genre, each with the labels heard there."""
-    found: list[tuple[str, tuple[str, ...]]] = []
-    for name, place in PLACES.items():
-        if known := place.known(book):
-            found += [(said, known) for said in (name, f"sound of {name}", place.phrase)]
-    for name, genre in GENRES.items():
-        if known := tuple(label for label in genre.instruments if label in book):
-            found += [(said, known) for said in (name, f"sound of {name}", genre.name)]
-    return found
-
-
-def _weighted(items: Sequence[str], ends: Sequence[float], rng: np.random.Generator) -> str:
-    at = rng.random() * ends[-1]
-    return next((item for item, end in zip(items, ends, strict=True) if at < end), items[-1])
+def weighted(shares: Mapping[str, float], rng: np.random.Generator) -> str:
+    """One of the keys, by their shares."""
+    at, keys = rng.random() * sum(shares.values()), tuple(shares)
+    for key in keys:
+        at -= shares[key]
+        if at < 0:
+            return key
+    return keys[-1]  # by rounding alone

@@ -101,7 +101,14 @@ def spoken(items: Sequence[int]) -> dict[str, Any]:
 
 def written(items: Sequence[int]) -> dict[str, Any]:
     text = texts(items)
-    return {"input_ids": text.input_ids, "attention_mask": text.attention_mask, "labels": text.labels}
+    parts = torch.where(text.attention_mask.bool(), 1, -1)
+    positions = torch.arange(parts.shape[1]).expand(parts.shape)
+    return {
+        "input_ids": text.input_ids,
+        "position_ids": positions,
+        "parts": parts,
+        "labels": text.labels,
+    }
 
 
 def captioned(items: Sequence[int]) -> dict[str, Any]:
