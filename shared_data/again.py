@@ -24,11 +24,18 @@ from core.run import hardware, tracking
 from core.run.code import REPOSITORY
 from core.run.stage import Context, seed_all
 from shared_data import language_model, listener, tagger, text_tower
-from shared_data.foundation import Trained, first_loss, recipe_of, store_in_half
+from shared_data.foundation import Inputs, Trained, bank_input, first_loss, recipe_of, store_in_half
 from shared_data.foundation_card import Card, read_card, write_card
+from shared_data.world.datasets.book import words_input
 
 MODULES: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module for module in (tagger, listener, language_model, text_tower)
+}
+INPUTS: dict[str, Inputs] = {
+    "tagger": bank_input,
+    "listener": bank_input,
+    "language_model": words_input,
+    "text_tower": words_input,
 }
 CLOSE = 1e-3  # of the first loss: other machines round differently
 
@@ -77,7 +84,7 @@ def compare(name: str, *, root: Path, profile: str) -> str:
 def keep(name: str, *, root: Path, profile: str) -> str:
     """Give the card today's recipe, if the training still begins with the same loss. Raises AgainError."""
     module, config, context, card = _open(name, root=root, profile=profile)
-    recipe = recipe_of(config, context=context, inputs=module.inputs(config, context=context))
+    recipe = recipe_of(config, context=context, inputs=INPUTS[name](context))
     changed = card.recipe.changes(recipe)
     if not changed:
         return f"{name}: nothing to keep, the recipe is the shipped one's"

@@ -60,15 +60,14 @@ class Trained:
     licence: str
 
 
+Inputs = Callable[[Context], Mapping[str, Input]]
 Train = Callable[..., Trained]  # train(config, context=..., folder=...): checkpoints go into the folder
 
 
-def make(
-    name: str, config: Configured, *, context: Context, inputs: Mapping[str, Input], train: Train
-) -> None:
+def make(name: str, config: Configured, *, context: Context, inputs: Inputs, train: Train) -> None:
     """Resolve, keep or train the foundation `name` of this profile.
 
-    inputs: what the training reads beside code and configuration (`bank_input`).
+    inputs: says what the training reads beside code and configuration, such as `bank_input`.
     Raises FoundationConfigError; FoundationError for shipped weights that are damaged.
     """
     out = context.path("foundations", name)
@@ -79,7 +78,7 @@ def make(
         return
     if config.training is None:
         raise FoundationConfigError(f"{name}: name a checkpoint, or say in `training` how to train one")
-    recipe = recipe_of(config, context=context, inputs=inputs)
+    recipe = recipe_of(config, context=context, inputs=inputs(context))
     card = read_card(out)
     if card is not None and not (changed := card.recipe.changes(recipe)):
         check_whole(context.root, context.profile, name)

@@ -32,9 +32,9 @@ from core.scenes.draw import voice_attributes
 from core.train.loop import fit
 from core.train.optimisation import TrainingOptions
 from core.train.terms import Mean
-from shared_data.foundation import Trained, bank_input, halve, make
+from shared_data.foundation import Trained, halve, make
 from shared_data.foundation_card import Score
-from shared_data.world.datasets.book import phrases_input, read_book
+from shared_data.world.datasets.book import read_book, words_input
 from shared_data.world.datasets.passages import Passage, passages
 from shared_data.world.datasets.text import Book
 
@@ -72,8 +72,7 @@ class Config:
 
 def language_model(config: Config, *, context: Context) -> None:
     """Record the public checkpoint, or keep or train a model in the Hub's layout."""
-    inputs = {} if config.checkpoint else bank_input(context) | phrases_input(context.root)
-    make("language_model", config, context=context, inputs=inputs, train=train)
+    make("language_model", config, context=context, inputs=words_input, train=train)
 
 
 def train(config: Config, *, context: Context, folder: Path) -> Trained:

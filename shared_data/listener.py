@@ -63,8 +63,7 @@ class Config:
 
 def listener(config: Config, *, context: Context) -> None:
     """Resolve, keep or train the listener."""
-    inputs = {} if config.checkpoint or config.training is None else bank_input(context)
-    make("listener", config, context=context, inputs=inputs, train=train)
+    make("listener", config, context=context, inputs=bank_input, train=train)
 
 
 def train(config: Config, *, context: Context, folder: Path) -> Trained:

@@ -49,8 +49,7 @@ class Config:
 
 def tagger(config: Config, *, context: Context) -> None:
     """Resolve, keep or train the tagger."""
-    inputs = {} if config.checkpoint or config.training is None else bank_input(context)
-    make("tagger", config, context=context, inputs=inputs, train=train)
+    make("tagger", config, context=context, inputs=bank_input, train=train)
 
 
 def train(config: Config, *, context: Context, folder: Path) -> Trained:

@@ -30,9 +30,9 @@ from core.scenes.bank import read_bank
 from core.scenes.draw import voice_attributes
 from core.train.loop import fit
 from core.train.optimisation import TrainingOptions
-from shared_data.foundation import Trained, bank_input, halve, make
+from shared_data.foundation import Trained, halve, make
 from shared_data.foundation_card import Score
-from shared_data.world.datasets.book import phrases_input, read_book
+from shared_data.world.datasets.book import read_book, words_input
 from shared_data.world.datasets.paraphrases import alike, draw_pairs, twin_captions
 from shared_data.world.datasets.passages import passages
 from shared_data.world.datasets.text import Book
@@ -69,8 +69,7 @@ class Config:
 
 def text_tower(config: Config, *, context: Context) -> None:
     """Record the public checkpoint, or keep or train a tower in the Hub's layout."""
-    inputs = {} if config.checkpoint else bank_input(context) | phrases_input(context.root)
-    make("text_tower", config, context=context, inputs=inputs, train=train)
+    make("text_tower", config, context=context, inputs=words_input, train=train)
 
 
 def train(config: Config, *, context: Context, folder: Path) -> Trained:

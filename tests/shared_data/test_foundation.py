@@ -70,7 +70,7 @@ class Count:
 def test_it_is_trained_once_and_stored_small_with_a_card(context: Context) -> None:
     train = Count()
     for _ in range(2):
-        make("tagger", Config(), context=context, inputs=BANK, train=train)
+        make("tagger", Config(), context=context, inputs=lambda _: BANK, train=train)
     assert train.runs == 1
     folder = foundation_path(context.root, "mini", "tagger")
     weights = load_file(folder / "model.safetensors")
@@ -96,8 +96,8 @@ def test_a_bank_from_another_machine_is_no_other_recipe(
     context: Context, bank: Input, runs: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train = Count()
-    make("tagger", Config(), context=context, inputs=BANK, train=train)
-    make("tagger", Config(), context=context, inputs={"bank": bank}, train=train)
+    make("tagger", Config(), context=context, inputs=lambda _: BANK, train=train)
+    make("tagger", Config(), context=context, inputs=lambda _: {"bank": bank}, train=train)
     assert train.runs == runs
     told = capsys.readouterr().out
     assert ("changed since it was trained: bank" in told) == (runs == 2)
@@ -105,7 +105,7 @@ def test_a_bank_from_another_machine_is_no_other_recipe(
 
 
 def test_another_configuration_trains_again_and_the_old_weights_stay_until_then(context: Context) -> None:
-    make("tagger", Config(), context=context, inputs=BANK, train=Count())
+    make("tagger", Config(), context=context, inputs=lambda _: BANK, train=Count())
     folder = context.path("foundations", "tagger")
     old = (folder / "model.safetensors").read_bytes()
 
@@ -114,24 +114,24 @@ def test_another_configuration_trains_again_and_the_old_weights_stay_until_then(
 
     wider = replace(Config(), width=3)
     with pytest.raises(KeyboardInterrupt):
-        make("tagger", wider, context=context, inputs=BANK, train=stopped)
+        make("tagger", wider, context=context, inputs=lambda _: BANK, train=stopped)
     assert (folder / "model.safetensors").read_bytes() == old
     train = Count()
-    make("tagger", wider, context=context, inputs=BANK, train=train)
+    make("tagger", wider, context=context, inputs=lambda _: BANK, train=train)
     assert train.runs == 1
     assert load_file(folder / "model.safetensors")["weight"].shape == (3,)
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "another"])
 def test_damaged_weights_are_refused_with_what_brings_them_back(context: Context, damage: str) -> None:
-    make("tagger", Config(), context=context, inputs=BANK, train=Count())
+    make("tagger", Config(), context=context, inputs=lambda _: BANK, train=Count())
     weights = context.path("foundations", "tagger") / "model.safetensors"
     if damage == "gone":
         weights.unlink()
     else:
         weights.write_bytes(weights.read_bytes()[:-2] if damage == "cut" else b"0" * 200)
     for act in (
-        lambda: make("tagger", Config(), context=context, inputs=BANK, train=Count()),
+        lambda: make("tagger", Config(), context=context, inputs=lambda _: BANK, train=Count()),
         lambda: foundation_path(context.root, "mini", "tagger"),
     ):
         with pytest.raises(FoundationError, match="git checkout -- shared_data/foundations/mini/tagger"):
@@ -139,20 +139,20 @@ def test_damaged_weights_are_refused_with_what_brings_them_back(context: Context
 
 
 def test_a_card_that_cannot_be_read_says_so(context: Context) -> None:
-    make("tagger", Config(), context=context, inputs=BANK, train=Count())
+    make("tagger", Config(), context=context, inputs=lambda _: BANK, train=Count())
     place = context.path("foundations", "tagger") / "card.json"
     place.write_text(place.read_text()[:50])
     with pytest.raises(CardError, match="git checkout"):
-        make("tagger", Config(), context=context, inputs=BANK, train=Count())
+        make("tagger", Config(), context=context, inputs=lambda _: BANK, train=Count())
 
 
 def test_without_a_checkpoint_or_a_training_it_says_what_is_missing(context: Context) -> None:
     with pytest.raises(FoundationConfigError, match="name a checkpoint"):
-        make("tagger", Config(training=None), context=context, inputs=BANK, train=Count())
+        make("tagger", Config(training=None), context=context, inputs=lambda _: BANK, train=Count())
 
 
 def test_libraries_and_unrelated_code_are_no_recipe() -> None:
-    one = Recipe(code={"a.py": "1"}, config={"x": 1}, inputs=BANK, libraries={"torch": "2.11"})
+    one = Recipe(code={"a.py": "1"}, config={"x": 1}, inputs=lambda _: BANK, libraries={"torch": "2.11"})
     two = dataclasses.replace(one, libraries={"torch": "2.13"})
     assert not one.changes(two)
     assert one.elsewhere(two) == ["torch 2.11 here 2.13"]
@@ -173,7 +173,7 @@ def test_scores_are_of_the_weights_as_stored() -> None:
 
 
 def test_the_card_is_plain_json(context: Context) -> None:
-    make("tagger", Config(), context=context, inputs=BANK, train=Count())
+    make("tagger", Config(), context=context, inputs=lambda _: BANK, train=Count())
     told: dict[str, Any] = json.loads((context.path("foundations", "tagger") / "card.json").read_text())
     assert told["recipe"]["inputs"]["bank"] == {"recipe": "a", "content": "1"}
     assert not any(path.startswith("core/run/") for path in told["recipe"]["code"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 from pathlib import Path
 
-from core.run.files import sha256_of
-from core.scenes.bank import Bank
+from core.run.stage import Context
+from core.scenes.bank import Bank, read_bank
 from core.scenes.captions import phrase_book
+from core.scenes.draw import voice_attributes
 from shared_data.foundation_card import Input
 
 RECORDED = Path("shared_data/recorded/labels.csv")
@@ -30,7 +33,9 @@ def read_book(bank: Bank, *, root: Path) -> dict[str, tuple[str, ...]]:
     return book
 
 
-def phrases_input(root: Path) -> dict[str, Input]:
-    """The recorded bank's phrases as an input of a training."""
-    told = sha256_of(root / RECORDED)
-    return {"phrases": Input(recipe=told, content=told)}
+def words_input(context: Context) -> dict[str, Input]:
+    """All that a training on texts takes of the bank: the book, and who speaks."""
+    bank = read_bank(context.path("bank"), splits=["train"])
+    read = [read_book(bank, root=context.root), voice_attributes(bank)]
+    told = hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:16]
+    return {"words": Input(recipe=told, content=told)}
