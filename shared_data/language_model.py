@@ -34,7 +34,7 @@ from core.train.optimisation import TrainingOptions
 from core.train.terms import Mean
 from shared_data.foundation import Trained, bank_input, halve, make
 from shared_data.foundation_card import Score
-from shared_data.world.datasets.book import phrases_input, read_book
+from shared_data.phrases import phrases_input, read_book
 from shared_data.world.datasets.passages import Passage, passages
 from shared_data.world.datasets.text import Book
 

@@ -21,7 +21,7 @@ from core.scenes.captions import phrase_book
 from core.scenes.draw import voice_attributes
 from core.train.optimisation import TrainingOptions
 from shared_data import language_model, text_tower
-from shared_data.world.datasets.book import RECORDED
+from shared_data.phrases import RECORDED
 from shared_data.world.datasets.passages import held_out
 from shared_data.world.sounds.procedural import make_bank
 from tests.two_processes import Job, run_stages

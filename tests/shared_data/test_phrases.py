@@ -4,9 +4,9 @@ from pathlib import Path
 
 from core.scenes.bank import Bank
 from core.scenes.captions import phrase_book
-from shared_data.world.datasets.book import RECORDED, phrases_input, read_book
+from shared_data.phrases import RECORDED, phrases_input, read_book
 
-REPOSITORY = Path(__file__).parents[4]
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_the_banks_phrases_win_and_no_phrase_is_of_two_labels(noise_bank: Bank, tmp_path: Path) -> None:
