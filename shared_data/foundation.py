@@ -22,8 +22,9 @@ from core.run.files import remove_tree
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
 from core.run.tracking import Tracker
+from core.scenes.bank import read_content, read_recipe
 from core.train.optimisation import TrainingOptions
-from shared_data.foundation_card import Card, Input, Recipe, Score, read_card, table, write_card
+from shared_data.foundation_card import Card, Input, Recipe, Score, read_card, table, write_card, write_scores
 
 if TYPE_CHECKING:
     from torch import nn
@@ -110,10 +111,8 @@ def recipe_of(config: Configured, *, context: Context, inputs: Mapping[str, Inpu
 
 def bank_input(context: Context) -> dict[str, Input]:
     """The bank as an input of a training."""
-    from core.scenes.bank import read_fingerprint
-
-    recipe, content = read_fingerprint(context.path("bank"))
-    return {"bank": Input(recipe=recipe, content=content)}
+    folder = context.path("bank")
+    return {"bank": Input(recipe=read_recipe(folder) or "", content=read_content(folder))}
 
 
 def halve(model: nn.Module) -> None:
@@ -182,6 +181,7 @@ def _train(
         recipe=recipe,
     )
     write_card(out, card)
+    write_scores(out.parent)
     close_folder(work, identity)
     remove_tree(work)
 

@@ -6,6 +6,8 @@ people.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,7 +16,7 @@ from typing import Any
 
 from core.run.files import write_json, write_text_atomic
 
-CARD, README = "card.json", "README.md"
+CARD, README, SCORES = "card.json", "README.md", "scores.csv"
 
 
 class CardError(ValueError):
@@ -119,6 +121,22 @@ def write_card(folder: Path, card: Card) -> None:
     """Write card.json, then README.md."""
     write_json(folder / CARD, asdict(card))
     write_text_atomic(folder / README, readme(card))
+
+
+def write_scores(folder: Path) -> None:
+    """Write scores.csv of a profile's foundations: those with a goal, for pages that quote them."""
+    cards = [card for path in sorted(folder.iterdir()) if path.is_dir() and (card := read_card(path))]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("foundation", "score", "value", "95 % interval", "n", "goal", "on"))
+    for card in cards:
+        for one in card.scores:
+            if one.goal is not None:
+                interval = f"{one.low:.3f} to {one.high:.3f}"
+                writer.writerow(
+                    (card.name, one.name, f"{one.value:.3f}", interval, one.n, f"{one.goal:g}", one.on)
+                )
+    write_text_atomic(folder / SCORES, text.getvalue())
 
 
 def readme(card: Card) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.metrics.classification import macro_average_precision
+from core.metrics.classification import macro_ap_left_out, macro_average_precision
+from core.metrics.jackknife import contributions, interval
 from core.scenes.bank import Bank
 from core.scenes.compose import ClipMels, compose_mels, render
 from core.scenes.draw import SceneSource
@@ -28,8 +29,9 @@ class Hearing:
     duration: seconds; singles: share of scenes of one event; sizes: shares of scenes of 2, 3, 4 events;
     sequence_share: of the operators; attribute_share: of the scenes in which two voices could swap agents;
     noise_db: background; colour_db: spread of a random tilt and bend of the spectrum, which stands for other
-    microphones and rooms; least: share of a frame that an event must fill to be present in it; batch_size:
-    scenes a step; valid: scenes of the validation split that are scored.
+    microphones and rooms; warp: spread of a random stretch of the bands' axis, which stands for sources of
+    other sizes; least: share of a frame that an event must fill to be present in it; batch_size: scenes a
+    step; valid: scenes of held-out clips that are scored.
     """
 
     duration: float = 5.0
@@ -39,6 +41,7 @@ class Hearing:
     attribute_share: float = 0.0
     noise_db: tuple[float, float] = (-35.0, -10.0)
     colour_db: float = 0.0
+    warp: float = 0.0
     least: float = 0.3
     batch_size: int = 16
     valid: int = 300
@@ -98,10 +101,8 @@ def scene_batches(
         while True:
             scenes = [scene for scene, _ in drawer.draw(step, options.batch_size)]
             powers = compose_mels(scenes, mels, frames=grid.frames + skip)[:, skip:]
-            if options.colour_db > 0:
-                rng = np.random.default_rng((seed, step, 0, 1))
-                gains = colouring(powers.shape[2], options.batch_size, spread_db=options.colour_db, rng=rng)
-                powers *= gains[rank * len(scenes) :][: len(scenes)]
+            rng = np.random.default_rng((seed, step, 0, 1))
+            powers = augmented(powers, options, total=options.batch_size, first=rank * len(scenes), rng=rng)
             yield {
                 "ids": [scene.id for scene in scenes],
                 "features": features(torch.from_numpy(powers)),
@@ -110,6 +111,24 @@ def scene_batches(
             step += 1
 
     return batches
+
+
+def augmented(
+    powers: np.ndarray, options: Hearing, *, total: int, first: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Power mels (B, T, F), rows `first` and on of a batch of `total`, stretched and coloured as asked."""
+    bands, rows = powers.shape[2], slice(first, first + len(powers))
+    if options.warp > 0:
+        powers = powers @ warping(bands, total, spread=options.warp, rng=rng)[rows]
+    if options.colour_db > 0:
+        powers = powers * colouring(bands, total, spread_db=options.colour_db, rng=rng)[rows]
+    return powers
+
+
+def warping(bands: int, n: int, *, spread: float, rng: np.random.Generator) -> np.ndarray:
+    """Matrices (n, bands, bands), float32, that give band b what was at b * exp(w); w: normal, `spread`."""
+    at = np.minimum(np.arange(bands) * np.exp(rng.normal(0.0, spread, (n, 1))), bands - 1)
+    return np.maximum(0.0, 1.0 - np.abs(np.arange(bands)[:, None] - at[:, None, :])).astype(np.float32)
 
 
 def colouring(bands: int, n: int, *, spread_db: float, rng: np.random.Generator) -> np.ndarray:
@@ -150,11 +169,27 @@ def validation(
     return scenes, [render(scene, bank) for scene in scenes]
 
 
-def scores(logits: Tensor, present: np.ndarray, *, name: str) -> dict[str, float]:
-    """Macro mAP of clips (largest logit of their tokens) and of tokens; logits and present (B, T', C)."""
-    values = logits.float().cpu().numpy()
-    clips = macro_average_precision(values.max(axis=1), present.max(axis=1) > 0)
-    tokens = macro_average_precision(
-        values.reshape(-1, values.shape[-1]), present.reshape(-1, present.shape[-1]) > 0
-    )
-    return {f"{name}/clip_map": clips.value, f"{name}/token_map": tokens.value}
+def average_precision(logits: np.ndarray, there: np.ndarray) -> tuple[float, float, float]:
+    """Macro mAP of logits (N, C) against `there` (N, C) bool, and its 95 % interval over other scenes.
+
+    Labels without a positive are left out.
+    """
+    some = there.any(axis=0)
+    logits, there = logits[:, some], there[:, some]
+    value = macro_average_precision(logits, there).value
+    low, high = interval(contributions(value, macro_ap_left_out(logits, there)), bounds=(0.0, 1.0))
+    return value, low, high
+
+
+def anywhere(scenes: Sequence[Scene], labels: Sequence[str]) -> np.ndarray:
+    """Which label sounds in which scene: bool (B, C)."""
+    whole = max(scene.duration for scene in scenes)
+    return presence(scenes, labels, grid=Grid(frames=1, tokens=1, seconds=whole), least=0.0)[:, 0] > 0
+
+
+def share(parts: np.ndarray, wholes: np.ndarray) -> tuple[float, float, float]:
+    """sum(parts) / sum(wholes) over units (n,), and its 95 % interval over other units."""
+    value = float(parts.sum() / wholes.sum())
+    left_out = (parts.sum() - parts) / (wholes.sum() - wholes)
+    low, high = interval(contributions(value, left_out), bounds=(0.0, 1.0))
+    return value, low, high

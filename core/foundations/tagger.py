@@ -6,19 +6,19 @@ also asks each time token which labels sound in it, so that the tokens carry tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.audio.mel import KaldiFbank
-from core.encoders.ast import AstEncoder, AstShape, make_ast, tags
-from core.foundations.hearing import Grid, Hearing, presence, scene_batches, validation
-from core.metrics.classification import macro_average_precision
+from core.encoders.ast import AstEncoder, AstShape, make_ast
+from core.foundations.hearing import Grid, Hearing, scene_batches
 from core.scenes.bank import Bank
 from core.scenes.compose import ClipMels, clip_mels
 from core.train.loop import BatchSource, fit
@@ -55,11 +55,15 @@ def train_tagger(
     hearing: Hearing,
     options: TrainingOptions,
     frame_loss: float,
+    dropout: float = 0.0,
     folder: Path,
     seed: int,
     log: Callable[[dict[str, float], int], None] | None = None,
 ) -> Tagger:
-    """Train an AST of this shape, over the bank's labels, on scenes of the bank's clips."""
+    """Train an AST of this shape, over the bank's labels, on scenes of the bank's clips.
+
+    dropout: of its layers while it learns.
+    """
     shape = replace(shape, labels=bank.labels())
     plain = KaldiFbank(
         sample_rate=bank.sample_rate,
@@ -83,6 +87,9 @@ def train_tagger(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = TaggerInTraining(encoder)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
     present = torch.cat([batch["present"] for batch in sample])
     with torch.no_grad():  # the first hundred steps would only learn how rare a label is
         encoder.model.classifier.dense.bias.fill_(torch.logit(present.amax(dim=1).mean()))
@@ -108,33 +115,16 @@ def train_tagger(
     return Tagger(encoder, front_end)
 
 
-def score_tagger(
-    tagger: Tagger, bank: Bank, *, hearing: Hearing, seed: int, threshold: float
-) -> dict[str, float]:
-    """Macro mAP on mixed scenes of the bank's clips, and precision and recall of `tags` at the threshold."""
-    labels = tagger.encoder.labels
-    scenes, waveforms = validation(bank, hearing, labels=labels, seed=seed)
+@torch.inference_mode()
+def tag_scenes(tagger: Tagger, waveforms: Sequence[np.ndarray], *, batch_size: int = 50) -> np.ndarray:
+    """Logits (B, C) of waveforms that fit the window."""
     front_end = KaldiFbank(**tagger.front_end)
     device = next(tagger.encoder.parameters()).device
-    with torch.inference_mode():
-        logits = torch.cat(
-            [
-                tagger.encoder(front_end(waveforms[first : first + 50]).to(device)).logits.cpu()
-                for first in range(0, len(waveforms), 50)
-            ]
-        )
-    there = (
-        presence(scenes, labels, grid=Grid(frames=1, tokens=1, seconds=hearing.duration), least=0.0)[:, 0] > 0
-    )
-    named = tags(logits, labels, threshold=threshold)
-    right = sum(
-        label in {e.label for e in scene.events} for scene, row in zip(scenes, named) for label in row
-    )
-    return {
-        "valid/map": macro_average_precision(logits.numpy(), there).value,
-        "valid/tag_precision": right / max(1, sum(map(len, named))),
-        "valid/tag_recall": right / int(there.sum()),
-    }
+    parts = [
+        tagger.encoder(front_end(waveforms[first : first + batch_size]).to(device)).logits.cpu().numpy()
+        for first in range(0, len(waveforms), batch_size)
+    ]
+    return np.concatenate(parts)
 
 
 def fbank_mels(bank: Bank, front_end: KaldiFbank) -> ClipMels:

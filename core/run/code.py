@@ -70,7 +70,6 @@ LIBRARIES = {
     "soundata": "soundata",
     "soundfile": "soundfile",
     "soxr": "soxr",
-    "symusic": "symusic",
     "tokenizers": "tokenizers",
     "torch": "torch",
     "transformers": "transformers",

@@ -27,7 +27,7 @@ from core.scenes.facts import (
     tree_of,
 )
 from core.scenes.phrasings import NO, NUMBERS, PHRASINGS, YES
-from core.scenes.places import PLACES
+from core.scenes.places import PLACES, confused
 
 CLOTHO_SHARE = 0.2  # of the drawn caption prompts asks for Clotho's style
 
@@ -108,6 +108,16 @@ def other_place(world: World, heard: set[str]) -> str | None:
     return pick(options, world.rng) if options else None
 
 
+def absent(world: World) -> tuple[str, ...]:
+    """The labels of which there is no sound, nor any within another sound."""
+    heard = world.known.spans
+    return tuple(
+        name
+        for name in world.labels
+        if name not in heard and not any(confused(name, other) for other in heard)
+    )
+
+
 def _classification(world: World) -> Made | None:
     names = world.known.labels()
     said = "; ".join(name.replace("_", " ") for name in names)
@@ -130,9 +140,8 @@ def _caption(world: World) -> Made | None:
 
 
 def _presence(world: World) -> Made | None:
-    heard = world.known.spans
     yes = world.chance(0.5)
-    candidates = world.known.labels() if yes else [name for name in world.labels if name not in heard]
+    candidates = world.known.labels() if yes else absent(world)
     if not candidates:
         return None
     a = world.say(pick(candidates, world.rng))
@@ -260,9 +269,13 @@ def _who(world: World) -> Made | None:
     name = pick(spoken, world.rng)
     agent, action = world.voices[name]
     options = world.agents()
-    if len({world.voices[other][0] for other in spoken}) == 1 and world.chance(0.5):
+    nameless = "choir" in world.known.spans  # people of whom nobody is told apart
+    alone = len({world.voices[other][0] for other in spoken}) == 1 and not nameless
+    if alone and world.chance(0.5):
         return world.ask("who_any"), f"{a_(agent)}.", agent, options
     if any(world.voices[other][1] == action for other in spoken if other != name):
+        return None
+    if nameless and action == "sing":
         return None
     doing = world.say(name).removeprefix(a_(agent)).strip()
     return world.ask("who", doing=doing), f"{a_(agent)}.", agent, options

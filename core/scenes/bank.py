@@ -1,7 +1,8 @@
 """A bank: labelled single-source clips, held in memory and stored as Parquet with FLAC audio.
 
 On disk a bank is one Parquet file per split in the Hub's convention (`audio: {bytes, path}` plus typed
-columns) and a `bank.json` with the sample rate, the counts and a SHA-256 per file.
+columns) and a `bank.json` with the sample rate, the counts, a SHA-256 per file and, of banks made by a stage,
+the `recipe`: a hash of what it is made of.
 """
 
 from __future__ import annotations
@@ -170,13 +171,14 @@ def trim_silence(sound: np.ndarray, *, sample_rate: int, threshold_db: float = -
     return sound[loud[0] * frame : (loud[-1] + 1) * frame]
 
 
-def write_bank(bank: Bank, folder: str | Path) -> None:
+def write_bank(bank: Bank, folder: str | Path, *, recipe: str | None = None) -> None:
     """Write `<split>.parquet` for each split with clips, then `bank.json`; no file appears half-written.
 
+    recipe: a hash of what the bank is made of, for `read_recipe`.
     Raises OutputError where the folder cannot be written; what is there then is no finished bank.
     """
     try:
-        _write(bank, Path(folder))
+        _write(bank, Path(folder), recipe)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
@@ -186,7 +188,7 @@ def write_bank(bank: Bank, folder: str | Path) -> None:
         ) from error
 
 
-def _write(bank: Bank, folder: Path) -> None:
+def _write(bank: Bank, folder: Path, recipe: str | None) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
     import soundfile
@@ -202,6 +204,8 @@ def _write(bank: Bank, folder: Path) -> None:
         metadata={"huggingface": json.dumps({"info": {"features": _features(bank.sample_rate)}})},
     )
     info: dict[str, object] = {"sample_rate": bank.sample_rate, "splits": {}}
+    if recipe is not None:
+        info["recipe"] = recipe
     for name in SPLITS:
         (folder / f"{name}.parquet").unlink(missing_ok=True)
         rows = []
@@ -242,12 +246,7 @@ def read_bank(folder: str | Path, *, splits: Sequence[str] | None = None) -> Ban
     import soundfile
 
     folder = Path(folder)
-    if not (folder / "bank.json").exists():
-        raise BankMissingError(
-            f"{folder}: no finished bank here (no bank.json). Build it: `python -m shared_data.bank`, "
-            "or `dvc repro` of the stage that needs it"
-        )
-    info = _info(folder / "bank.json")
+    info = _finished(folder)
     chosen = list(info["splits"]) if splits is None else list(splits)
     if unknown := [name for name in chosen if name not in info["splits"]]:
         raise BankError(f"{folder}: no split {_some(unknown)}; it has {sorted(info['splits'])}")
@@ -279,6 +278,23 @@ def read_bank(folder: str | Path, *, splits: Sequence[str] | None = None) -> Ban
     return Bank(tuple(clips), tuple(waveforms), int(info["sample_rate"]))
 
 
+def read_recipe(folder: str | Path) -> str | None:
+    """The hash of what the bank in `folder` is made of; None where it does not say, or no bank is there.
+
+    Banks of one recipe that differ in their files were made by machines that compute differently.
+    """
+    path = Path(folder) / "bank.json"
+    recipe = _info(path).get("recipe") if path.is_file() else None
+    return None if recipe is None else str(recipe)
+
+
+def read_content(folder: str | Path) -> str:
+    """A hash of the clips of the bank in `folder`. Raises BankMissingError, BankError."""
+    splits = _finished(Path(folder))["splits"]
+    told = json.dumps({name: split["sha256"] for name, split in splits.items()}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Named:
     """What captions call the sounds of a label: its domain and its phrases, as in `Clip`."""
@@ -296,6 +312,15 @@ def read_names(folder: str | Path) -> dict[str, Named]:
         for row in pq.read_table(path, columns=["label", "domain", "phrases"]).to_pylist():
             found.setdefault(row["label"], Named(row["domain"], tuple(row["phrases"])))
     return dict(sorted(found.items()))
+
+
+def _finished(folder: Path) -> dict[str, Any]:
+    if not (folder / "bank.json").exists():
+        raise BankMissingError(
+            f"{folder}: no finished bank here (no bank.json). Build it: `python -m shared_data.bank`, "
+            "or `dvc repro` of the stage that needs it"
+        )
+    return _info(folder / "bank.json")
 
 
 def _info(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from core.scenes.algebra import (
     swap_attributes,
 )
 from core.scenes.bank import Bank
+from core.scenes.places import confused
 from core.scenes.timeline import Event, Scene
 
 SIZES = (0.3, 0.6, 0.1)  # share of trees with 2, 3, 4 operands (CompA, audio_mix)
@@ -43,12 +45,21 @@ def draw_tree(
     sizes: Sequence[float] = SIZES,
     sequence_share: float = 0.5,
 ) -> Tree:
-    """A random tree over different labels: `sizes` are the shares of 2, 3, 4 operands, operators + or *."""
+    """A random tree over different labels: `sizes` are the shares of 2, 3, 4 operands, operators + or *.
+
+    No label sounds within another (`core.scenes.places.confused`). Raises DrawError for too few labels.
+    """
     steps = np.cumsum(sizes) / np.sum(sizes)
     count = 2 + int(np.searchsorted(steps[:-1], rng.random(), side="right"))
     if len(labels) < count:
         raise DrawError(f"{count} operands need {count} labels, got {len(labels)}: {list(labels)}")
-    chosen = [Leaf(labels[index]) for index in rng.choice(len(labels), size=count, replace=False)]
+    for _ in range(64):
+        names = [labels[index] for index in rng.choice(len(labels), size=count, replace=False)]
+        if not any(confused(a, b) for a, b in combinations(names, 2)):
+            break
+    else:
+        raise DrawError(f"{count} labels of {list(labels)} always sound within each other; use more labels")
+    chosen = [Leaf(name) for name in names]
 
     def grow(names: list[Leaf]) -> Tree:
         if len(names) == 1:
@@ -80,7 +91,12 @@ def attribute_trees(
         found = [tree for tree in pairs if swap_attributes(tree, attributes=voices)]
     else:
         plain = [label for label in bank.labels() if label not in voices]
-        pairs = [Node(op or "+", Leaf(a, "loud"), Leaf(b, "quiet")) for a in plain for b in plain if a != b]
+        pairs = [
+            Node(op or "+", Leaf(a, "loud"), Leaf(b, "quiet"))
+            for a in plain
+            for b in plain
+            if a != b and not confused(a, b)
+        ]
         found = pairs + [
             Node(tree.op, Leaf(a.label, "quiet"), Leaf(b.label, "loud"))
             for tree in pairs

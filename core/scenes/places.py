@@ -106,6 +106,32 @@ GENRES: dict[str, Genre] = {
     "latin": Genre("latin music", ("marimba", "guitar", "trumpet"), (100, 140)),
 }
 
+# A drum kit has cymbals, an ensemble its instruments.
+KIT = ("cymbals",)
+
+
+def genre_label(name: str) -> str:
+    """The label of clips of a genre (a key of GENRES): "jazz_music"."""
+    return f"{name}_music"
+
+
+_WITHIN: dict[str, frozenset[str]] = {
+    "drums": frozenset(KIT),
+    **{
+        genre_label(name): frozenset((*genre.instruments, *(KIT if "drums" in genre.instruments else ())))
+        for name, genre in GENRES.items()
+    },
+}
+
+
+def confused(a: str, b: str) -> bool:
+    """Whether one of two different labels sounds within clips of the other, as a violin in classical music.
+
+    A scene of one does not settle whether, when or how often the other is heard: no scene holds both, and
+    where one is heard nobody is told that the other is not.
+    """
+    return a in _WITHIN.get(b, ()) or b in _WITHIN.get(a, ())
+
 
 def places_of(labels: Collection[str]) -> tuple[str, ...]:
     """The places that every one of these labels is typical of; empty when there is none or no label."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from core.scenes.answers import Made, Placed, World, a_, at_place, other_place, pick, rare, yes_no
+from core.scenes.answers import Made, Placed, World, a_, absent, at_place, other_place, pick, rare, yes_no
 from core.scenes.facts import first, homes, last, longest, neighbour, relation
 from core.scenes.phrasings import ABSENT
 from core.scenes.places import PLACES
@@ -46,7 +46,7 @@ def _presence_order(world: World) -> Made | None:
     if not beside:
         return None
     if world.chance(1 / len(names)):
-        strangers = [name for name in world.labels if name not in names]
+        strangers = absent(world)
         if not strangers:
             return None
         a, side = world.say(pick(strangers, world.rng)), pick(SIDES, world.rng)
@@ -99,7 +99,7 @@ def _agent_order(world: World) -> Made | None:
             continue
         agent, spans = world.voices[other][0], world.known.spans
         alone = all(
-            world.voices.get(label, (agent, ""))[0] == agent
+            label != "choir" and world.voices.get(label, (agent, ""))[0] == agent
             for label, span in spans.items()
             if label != name and relation(span, spans[name]) == side
         )

@@ -1,8 +1,8 @@
 """Mini versions of the data sets of streets, voices, places and everything, in the official schemas.
 
 Rows are drawn from one split of a bank and heard under recording conditions
-(`shared_data.world.sounds.conditions`) that training scenes lack. The same bank, name and seed give the same
-rows, and fewer rows are the first of more. Classes are balanced.
+(`shared_data.world.sounds.conditions`). A bank's training clips know some of these, never those of HELD_OUT.
+The same bank, name and seed give the same rows, and fewer rows are the first of more. Classes are balanced.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.scenes.bank import Bank
 from core.scenes.comparisons import BenchmarkError, Decibels, Row
 from core.scenes.compose import render
 from core.scenes.draw import draw_tree, realise, voice_attributes
-from core.scenes.places import PLACES
+from core.scenes.places import PLACES, confused
 from core.scenes.timeline import Event, Scene
 from shared_data.world.sounds.conditions import CONDITIONS, apply
 from shared_data.world.sounds.signals import Rng
@@ -218,14 +218,16 @@ def balanced_scenes(
         count = min(1 + int(np.searchsorted(steps[:-1], rng.random(), side="right")), len(labels))
         chosen: list[str] = []
         while len(chosen) < count:
-            if not (fresh := [label for label in deck if label not in chosen]):
+            if chosen and not any(_goes_with(label, chosen) for label in labels):
+                break  # all others sound within those chosen
+            if not (fresh := [label for label in deck if _goes_with(label, chosen)]):
                 deck += [labels[place] for place in rng.permutation(len(labels))]
                 continue
             chosen.append(fresh[0])
             deck.remove(fresh[0])
         tree: Tree = Leaf(chosen[0])
-        if count > 1:
-            tree = draw_tree(chosen, rng=rng, sizes=[*[0.0] * (count - 2), 1.0])
+        if len(chosen) > 1:
+            tree = draw_tree(chosen, rng=rng, sizes=[*[0.0] * (len(chosen) - 2), 1.0])
         yield realise(
             tree,
             bank=bank,
@@ -236,6 +238,10 @@ def balanced_scenes(
             id=f"{name}-{index:05d}",
         )
         index += 1
+
+
+def _goes_with(label: str, chosen: Sequence[str]) -> bool:
+    return label not in chosen and not any(confused(label, other) for other in chosen)
 
 
 def one_split(bank: Bank) -> Bank:

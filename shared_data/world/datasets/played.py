@@ -1,7 +1,8 @@
 """Mini versions of the data sets of music, in the official schemas: percussion, notes, solos, genres.
 
 They are played (`shared_data.world.music.notes`), not drawn from a bank, of which only sample rate and split
-count. The same name and seed give the same rows, and fewer rows are the first of more. Classes are balanced.
+count; programs, keys and tempi of tests are in no training clip of a bank. The same name and seed give the
+same rows, and fewer rows are the first of more. Classes are balanced.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ from shared_data.world.sounds.conditions import apply
 def beijing_opera(
     bank: Bank, *, n: int, seed: int, name: str = "beijing_opera", duration: float = 5.12
 ) -> Iterator[Row]:
-    """Beijing Opera Percussion: strokes on one of four instruments that no bank has, in a room."""
-    labels = list(notes.PERCUSSION)
+    """Beijing Opera Percussion: strokes on one of four instruments, in a room."""
+    labels, split = list(notes.PERCUSSION), one_split(bank).clips[0].split
     for index in range(n):
         rng, label = row_rng(name, seed, index), labels[index % len(labels)]
-        sound = notes.strokes(label, rng, bank.sample_rate, seconds=duration)
+        sound = notes.strokes(label, rng, bank.sample_rate, seconds=duration, split=split)
         yield _played(f"{name}-{index:05d}", sound, label, ("reverb",), bank.sample_rate)
 
 
 def gtzan(bank: Bank, *, n: int, seed: int, name: str = "gtzan", duration: float = 5.12) -> Iterator[Row]:
     """GTZAN: a short piece by the ensemble of one of GENRES; `label` is the genre's name, "jazz"."""
-    genres = list(GENRES)
+    genres, split = list(GENRES), one_split(bank).clips[0].split
     for index in range(n):
         rng, genre = row_rng(name, seed, index), genres[index % len(genres)]
-        sound = notes.ensemble(genre, rng, bank.sample_rate, seconds=duration)
+        sound = notes.ensemble(genre, rng, bank.sample_rate, seconds=duration, split=split)
         yield _played(f"{name}-{index:05d}", sound, GENRES[genre].name, (), bank.sample_rate)
 
 
@@ -44,9 +45,10 @@ def medley_solos(
     bank: Bank, *, n: int, seed: int, name: str = "medley_solos", duration: float = 5.12
 ) -> Iterator[Row]:
     """Medley-solos-DB: a phrase on one of eight instruments, in a room."""
+    split = one_split(bank).clips[0].split
     for index in range(n):
         rng, label = row_rng(name, seed, index), notes.SOLOISTS[index % len(notes.SOLOISTS)]
-        sound = notes.solo(label, rng, bank.sample_rate, seconds=duration)
+        sound = notes.solo(label, rng, bank.sample_rate, seconds=duration, split=split)
         yield _played(f"{name}-{index:05d}", sound, label, ("reverb",), bank.sample_rate)
 
 

@@ -7,7 +7,6 @@ is. No program and no drum kit is in both splits.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,13 +16,11 @@ import soxr
 
 from shared_data.world.exams.item import Rng, Split, pick
 from shared_data.world.music.melodies import find_font
-from shared_data.world.music.soundfont import Zone, play_note, zones
+from shared_data.world.music.soundfont import FONT_RATE, play_part
 
 Role = Literal["lead", "chords", "bass", "drone", "drums"]
 
-FONT_RATE = 32000  # Hz, above that of most of the font's samples
 LOWEST, HIGHEST = 28, 84
-OCTAVE_BELOW = (16, 17, 18, 19)  # organs with a sixteen-foot stop: they sound an octave below what is written
 TAIL = 0.3  # seconds that ring after the last quarter
 GAINS: Mapping[Role, float] = {"lead": 1.0, "chords": 0.5, "bass": 0.7, "drone": 0.45, "drums": 0.8}
 
@@ -61,9 +58,9 @@ PLAYERS: dict[str, Player] = {
     "marimba": Player((12,), (13,), 52, 84),
     "bells": Player((10, 14), (8, 11), 60, 84),
     "synthesizer": Player((80, 83), (81, 87), 48, 84),
-    "electric guitar": Player((29,), (30,), 40, 72),
+    "electric guitar": Player((30,), (29,), 40, 72),
     "strings": Player((48, 50), (49, 51), 48, 79),
-    "bass": Player((32, 33), (34, 35), 28, 52),
+    "bass": Player((32, 33), (35, 37), 28, 52),
     "koto": Player((107,), (106,), 52, 79, ("koto", "shamisen")),
     "sitar": Player((104,), (111,), 52, 79, ("sitar", "shehnai")),
     "drums": Player((0, 8), (16, 24), 0, 127),
@@ -257,25 +254,11 @@ def render(score: Score, sample_rate: int) -> np.ndarray:
 
 def _play(score: Score, each: Part, length: int) -> np.ndarray:
     """One part alone at FONT_RATE: float64 (length,)."""
-    sound = np.zeros(length)
-    played: dict[tuple[object, ...], np.ndarray] = {}  # chords and drums repeat their notes
+    notes = []
     for note in each.notes:
         start, stop = (seconds_at(score, at) for at in (note.start, note.start + note.length))
-        seconds = round(stop - start, 3)
-        pitch = note.pitch + (12 if each.role != "drums" and each.program in OCTAVE_BELOW else 0)
-        for zone in _zones(each.program, each.role == "drums", pitch, note.velocity):
-            key = (zone, pitch, seconds)
-            if key not in played:
-                played[key] = play_note(zone, pitch, seconds, FONT_RATE)
-            begin = round(start * FONT_RATE)
-            end = min(length, begin + len(played[key]))
-            sound[begin:end] += (note.velocity / 127) ** 2 * played[key][: end - begin]
-    return sound
-
-
-@functools.lru_cache(maxsize=4096)
-def _zones(program: int, drums: bool, pitch: int, velocity: int) -> tuple[Zone, ...]:
-    return zones(find_font(), program, drums=drums, pitch=pitch, velocity=velocity)
+        notes.append((start, stop - start, note.pitch, note.velocity))
+    return play_part(find_font(), each.program, notes, drums=each.role == "drums", length=length)
 
 
 def levels(notes: Sequence[Note], velocities: Sequence[float]) -> tuple[Note, ...]:

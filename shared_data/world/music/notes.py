@@ -1,12 +1,11 @@
 """Music for listening tests: single notes, percussion strokes, solo phrases and small ensembles.
 
-`symusic` plays them from the General-MIDI font of `shared_data.world.music.melodies`, whose clips are
-shorter and have no harmony, no such percussion and no labelled source.
+They come from the General-MIDI font of `shared_data.world.music.melodies`. Splits differ in programs, keys
+and tempi: what listening tests play was never in training, though a bank has clips of the same classes.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +22,12 @@ from shared_data.world.music.melodies import (
     MINOR,
     PENTATONIC,
     SNARE,
-    TICKS,
-    find_font,
+    Line,
+    Track,
+    key_of,
+    perform,
 )
 from shared_data.world.sounds.signals import Rng, fall, spread, swell
-
-# (start, length in quarters, MIDI pitch, velocity)
-Line = list[tuple[float, float, int, int]]
 
 
 class NotesError(ValueError):
@@ -58,12 +56,12 @@ PATCHES: tuple[Patch, ...] = (
     Patch("flute", "acoustic", (73, 75, 79), (72, 74), 62, 92),
     Patch("guitar", "acoustic", (24,), (25,), 40, 76),
     Patch("guitar", "electronic", (26, 28, 30), (27, 29), 40, 76),
-    Patch("keyboard", "acoustic", (0, 3), (1,), 36, 88),
-    Patch("keyboard", "electronic", (4,), (2, 5), 36, 88),
+    Patch("keyboard", "acoustic", (0, 1, 3), (2,), 36, 88),
+    Patch("keyboard", "electronic", (4,), (5,), 36, 88),
     Patch("mallet", "acoustic", (9, 11, 12), (8, 13), 55, 88),
     Patch("organ", "acoustic", (19,), (20,), 40, 84),
     Patch("organ", "electronic", (16, 18), (17,), 40, 84),
-    Patch("reed", "acoustic", (64, 66, 68, 71), (69, 70), 50, 80),
+    Patch("reed", "acoustic", (64, 65, 68, 71), (66, 69, 70), 50, 80),
     Patch("string", "acoustic", (40, 42), (41, 43), 40, 84),
     Patch("string", "synthetic", (50,), (51,), 40, 84),
     Patch("synth lead", "synthetic", (80, 83, 86), (81, 87), 48, 84),
@@ -72,17 +70,16 @@ PATCHES: tuple[Patch, ...] = (
 )
 VELOCITIES: Mapping[str, tuple[int, ...]] = {"train": (50, 75, 100, 127), "test": (60, 85, 110)}
 
-# Likewise, of the instruments of `shared_data.world.music.melodies` that have such programs, the others.
-STEADY: Mapping[str, tuple[int, ...]] = {"trumpet": (59,), "saxophone": (64, 66)}
-
-# Four classes, as Beijing Opera's four percussion instruments, by keys of the General-MIDI percussion map. No
-# bank has them.
-PERCUSSION: Mapping[str, tuple[int, ...]] = {
-    "wood block": (75, 76, 77),
-    "cymbals": (49, 52, 55, 57),
-    "cowbell": (56, 67, 68),
-    "hand drum": (60, 61, 62, 63, 64),
+# Four classes, as Beijing Opera's four percussion instruments: keys of the General-MIDI percussion map for
+# training (and validation, which has other seeds) and test. The font has few samples of each, and two keys
+# often play one sample at two pitches: so in training each clip is of a body of another size (BEND).
+PERCUSSION: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "wood block": ((75, 76), (77,)),
+    "cymbals": ((49, 52), (55, 57)),
+    "cowbell": ((56, 67), (68,)),
+    "hand drum": ((60, 62, 64), (61, 63)),
 }
+BEND = 5.0  # semitones up or down
 # Medley-solos-DB has eight instruments.
 SOLOISTS = ("accordion", "flute", "guitar", "organ", "piano", "saxophone", "trumpet", "violin")
 
@@ -120,17 +117,18 @@ def note(patch: Patch, split: str, rng: Rng, sample_rate: int, *, seconds: float
     pitches = [pitch for pitch in range(patch.low, patch.high + 1) if pitch % 2 == (0 if training else 1)]
     pitch = int(rng.choice(pitches))
     velocity = int(rng.choice(VELOCITIES["train" if training else "test"]))
-    sound = _play([(program, [(0.0, 2 * seconds, pitch, velocity)])], 120.0, sample_rate, seconds)
+    sound = perform([(program, [(0.0, 2 * seconds, pitch, velocity)], False)], 120.0, sample_rate, seconds)
     held = round(0.75 * seconds * sample_rate)
     sound[held:] *= fall(len(sound) - held, sample_rate, 0.5)  # released, the font's notes stop dead
     return _level(sound, f"program {program}, pitch {pitch}"), f"{program:03d}-{pitch:03d}-{velocity:03d}"
 
 
-def strokes(label: str, rng: Rng, sample_rate: int, *, seconds: float) -> np.ndarray:
+def strokes(label: str, rng: Rng, sample_rate: int, *, seconds: float, split: str = "test") -> np.ndarray:
     """One to six strokes on one percussion instrument: float32 (samples,)."""
-    keys = _known(PERCUSSION, label, "percussion class")
+    keys = _known(PERCUSSION, label, "percussion class")[split == "test"]
     key, count = int(rng.choice(keys)), int(rng.integers(1, 7))
     gap = rng.uniform(0.25, 0.9) * min(1.0, seconds / 3)
+    bend = 0.0 if split == "test" else round(float(rng.uniform(-BEND, BEND)), 1)
     ring = spread(rng, 0.3, 1.5) if label == "cymbals" else spread(rng, 0.15, 0.5)
     sound = np.zeros(round(seconds * sample_rate))
     at = rng.uniform(0, max(0.0, seconds - count * gap - 0.3))
@@ -139,7 +137,7 @@ def strokes(label: str, rng: Rng, sample_rate: int, *, seconds: float) -> np.nda
         if length < 0.1:
             break
         line: Line = [(0.0, 2 * length, key, int(rng.integers(70, 118)))]
-        hit = _play([(None, line)], 120.0, sample_rate, length)
+        hit = perform([(0, line, True)], 120.0, sample_rate, length, bend=bend)
         begin = round(at * sample_rate)
         end = min(len(sound), begin + len(hit))
         # some samples loop for ever: a struck body does not
@@ -148,43 +146,48 @@ def strokes(label: str, rng: Rng, sample_rate: int, *, seconds: float) -> np.nda
     return _level(sound, label)
 
 
-def solo(label: str, rng: Rng, sample_rate: int, *, seconds: float) -> np.ndarray:
+def solo(label: str, rng: Rng, sample_rate: int, *, seconds: float, split: str = "test") -> np.ndarray:
     """A phrase on one of SOLOISTS, a walk through a scale with rests: float32 (samples,)."""
     instrument = _known({name: INSTRUMENTS[name] for name in SOLOISTS}, label, "soloist")
     tempo = spread(rng, 70, 160)
     scale = (MAJOR, MINOR, PENTATONIC)[int(rng.integers(3))]
-    ladder = _ladder(instrument.low, instrument.high, int(rng.integers(12)), scale)
+    ladder = _ladder(instrument.low, instrument.high, key_of(rng, split), scale)
     line = _walk(ladder, rng, quarters=seconds * tempo / 60, rests=0.12)
-    program = int(rng.choice(STEADY.get(label, instrument.programs)))
-    return _level(_play([(program, line)], tempo, sample_rate, seconds), label)
+    program = int(rng.choice(instrument.programs(split)))
+    return _level(perform([(program, line, False)], tempo, sample_rate, seconds), label)
 
 
-def ensemble(genre: str, rng: Rng, sample_rate: int, *, seconds: float) -> np.ndarray:
+def ensemble(genre: str, rng: Rng, sample_rate: int, *, seconds: float, split: str = "test") -> np.ndarray:
     """A short piece by all instruments of a genre (a key of GENRES) over one progression: float32 (samples,).
 
     The first instrument that is not the drums leads; those that can play chords accompany, others play roots.
     """
     style = _known(GENRES, genre, "genre")
     feel = FEELS.get(genre, Feel())
-    tempo = spread(rng, *style.tempo)
+    tempo = _tempo(style.tempo, rng, split)
     quarters = seconds * tempo / 60
-    scale, key = MINOR if style.minor else MAJOR, int(rng.integers(12))
+    scale, key = MINOR if style.minor else MAJOR, key_of(rng, split)
     degrees = PROGRESSIONS[int(rng.integers(len(PROGRESSIONS)))]
-    tracks: list[tuple[int | None, Line]] = []
+    tracks: list[Track] = []
     leader = next(name for name in style.instruments if name != "drums")
     for name in style.instruments:
         instrument = INSTRUMENTS[name]
-        programs = STEADY.get(name, instrument.programs)
-        program = int(rng.choice(programs)) if programs else None
+        program = int(rng.choice(instrument.programs(split)))
         ladder = _ladder(instrument.low, instrument.high, key, scale)
-        if program is None:
+        if name == "drums":
             line = _drums(feel, rng, quarters)
         elif name == leader:
             line = _walk(ladder[len(ladder) // 3 :], rng, quarters=quarters, rests=0.08, swing=feel.swing)
         else:
             line = _chords(ladder, key, scale, degrees, feel, quarters, chord=instrument.chords, rng=rng)
-        tracks.append((program, line))
-    return _level(_play(tracks, tempo, sample_rate, seconds), genre)
+        tracks.append((program, line, name == "drums"))
+    return _level(perform(tracks, tempo, sample_rate, seconds), genre)
+
+
+def _tempo(between: tuple[float, float], rng: Rng, split: str) -> float:
+    """A tempo; the range has twelve bands, of which every third is for validation and test."""
+    low, high = between
+    return low * (high / low) ** ((key_of(rng, split) + float(rng.random())) / 12)
 
 
 def _ladder(low: int, high: int, key: int, scale: Sequence[int]) -> list[int]:
@@ -245,28 +248,6 @@ def _drums(feel: Feel, rng: Rng, quarters: float) -> Line:
     return line
 
 
-def _play(
-    tracks: Sequence[tuple[int | None, Line]], tempo: float, sample_rate: int, seconds: float
-) -> np.ndarray:
-    """Render tracks of (program, or None for percussion, and notes): float64 (round(seconds * rate),)."""
-    from symusic import Note, Score, Tempo, Track
-
-    score = Score(TICKS)
-    score.tempos.append(Tempo(0, tempo))
-    for program, line in tracks:
-        track = Track("", program or 0, program is None)
-        for start, length, pitch, velocity in line:
-            length = min(length, seconds * tempo / 60 - start)
-            if length > 0:
-                ticks = max(1, round(length * TICKS))
-                track.notes.append(Note(round(start * TICKS), ticks, pitch, min(velocity, 127)))
-        score.tracks.append(track)
-    played = np.asarray(_synthesizer(sample_rate).render(score, stereo=False), dtype=np.float64)[0]
-    sound = np.zeros(round(seconds * sample_rate))
-    sound[: min(len(sound), len(played))] = played[: len(sound)]
-    return sound
-
-
 def _level(sound: np.ndarray, what: str) -> np.ndarray:
     """Peak 0.5, the last hundredth faded, float32. Raises SilentClipError where the font gives no sound."""
     peak = float(np.abs(sound).max()) if sound.size else 0.0
@@ -280,10 +261,3 @@ def _known(table: Mapping[str, Any], name: str, what: str) -> Any:
     if name not in table:
         raise NotesError(f"no {what} {name!r}; there are {', '.join(table)}")
     return table[name]
-
-
-@functools.cache
-def _synthesizer(sample_rate: int) -> Any:
-    from symusic import Synthesizer
-
-    return Synthesizer(sf_path=str(find_font()), sample_rate=sample_rate)

@@ -2,7 +2,7 @@
 
 Each is a function (sound, rng, rate) -> sound of float64 arrays (samples,) of the same length that draws its
 own strength. `apply` chains them by name, seeded, and brings the result back to the peak of all scenes.
-Training scenes know none of them: they are what a listener has to cope with.
+A bank's training clips may be recorded under some of them, those of HELD_OUT are kept for test sets.
 """
 
 from __future__ import annotations
@@ -129,6 +129,8 @@ CONDITIONS: Mapping[str, Condition] = {
     "close_microphone": close_microphone,
     "street": street,
 }
+
+HELD_OUT = ("companding", "close_microphone", "street")  # no bank has them
 
 
 def _shaped(sound: np.ndarray, rate: int, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -62,14 +62,20 @@ def make_bank(
     `shared_data.world.music.melodies`.
     """
     wanted = (*SOUNDS, *voices.voice_labels()) if labels is None else tuple(labels)
-    clips, waveforms = [], []
-    for label in wanted:
-        for split, count in clips_per_class.items():
-            for index in range(count):
-                rng = np.random.default_rng(clip_seed(label, split, index, seed=seed))
-                waveforms.append(synthesise(label, rng, sample_rate))
-                clips.append(_describe(label, split, index))
-    return Bank(tuple(clips), tuple(waveforms), sample_rate)
+    made = [
+        draw(label, split, index, seed=seed, sample_rate=sample_rate)
+        for label in wanted
+        for split, count in clips_per_class.items()
+        for index in range(count)
+    ]
+    return Bank(tuple(clip for clip, _ in made), tuple(wave for _, wave in made), sample_rate)
+
+
+def draw(label: str, split: str, index: int, *, seed: int, sample_rate: int) -> tuple[Clip, np.ndarray]:
+    """One clip of the bank and what is known of it; BankError for an unknown label."""
+    rng = np.random.default_rng(clip_seed(label, split, index, seed=seed))
+    wave = synthesise(label, rng, sample_rate)
+    return _describe(label, split, index), wave
 
 
 def _describe(label: str, split: str, index: int) -> Clip:

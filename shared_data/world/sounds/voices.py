@@ -33,7 +33,9 @@ ACTIONS: dict[str, tuple[str, str]] = {  # gerund, third person
     "cough": ("coughing", "coughs"),
     "sing": ("singing", "sings"),
     "shout": ("shouting", "shouts"),
+    "speak": ("speaking", "speaks"),  # by `shared_data.world.speech.spoken`
 }
+GESTURES = tuple(action for action in ACTIONS if action != "speak")  # that this synthesiser makes
 # Formants of an adult man in Hz (Peterson and Barney 1952, rounded), with a fourth that hardly moves.
 VOWELS: dict[str, tuple[float, float, float, float]] = {
     "a": (730, 1090, 2440, 3400),
@@ -46,8 +48,8 @@ VOWELS: dict[str, tuple[float, float, float, float]] = {
 
 
 def voice_labels() -> tuple[str, ...]:
-    """Every `<agent>_<action>`."""
-    return tuple(f"{agent}_{action}" for agent in AGENTS for action in ACTIONS)
+    """Every `<agent>_<action>` of GESTURES."""
+    return tuple(f"{agent}_{action}" for agent in AGENTS for action in GESTURES)
 
 
 def voice_phrases(agent: str, action: str) -> tuple[str, ...]:

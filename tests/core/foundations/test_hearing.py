@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,12 +16,16 @@ from core.foundations.hearing import (
     Grid,
     Hearing,
     HearingError,
+    anywhere,
+    augmented,
+    average_precision,
     colouring,
     presence,
     scene_batches,
-    scores,
+    share,
     source,
     validation,
+    warping,
 )
 from core.foundations.listener import log_mels, step_grid, whisper_mels
 from core.foundations.tagger import fbank_mels, log_power, token_grid
@@ -126,9 +132,34 @@ def test_grids_are_those_of_the_networks() -> None:
 
 
 def test_scores_are_one_for_a_network_that_knows(bank: Bank) -> None:
-    scenes, waveforms = validation(bank, HEARING, labels=LABELS, seed=1)
-    assert [len(wave) for wave in waveforms] == [32_000] * 6
-    present = presence(scenes, LABELS, grid=Grid(frames=10, tokens=10, seconds=0.2), least=0.3)
-    assert scores(torch.from_numpy(present), present, name="v") == {"v/clip_map": 1.0, "v/token_map": 1.0}
-    blind = scores(torch.zeros(present.shape), present, name="v")
-    assert blind["v/token_map"] == pytest.approx(present.reshape(-1, 3).mean(axis=0).mean())
+    scenes, waveforms = validation(bank, replace(HEARING, valid=24), labels=LABELS, seed=1)
+    assert [len(wave) for wave in waveforms] == [32_000] * 24
+    there = anywhere(scenes, [*LABELS, "never"])
+    assert [row.sum() for row in there] == [len(scene.events) for scene in scenes]
+    value, _, high = average_precision(there.astype(float), there)
+    assert value == high == 1.0
+    value, low, high = average_precision(np.random.default_rng(0).random(there.shape), there)
+    assert 0 < low < value < high < 1
+    assert value < 0.9
+
+
+def test_a_share_has_an_interval_over_units() -> None:
+    value, low, high = share(np.array([1.0, 0.0, 2.0, 1.0]), np.array([2.0, 2.0, 4.0, 2.0]))
+    assert value == 0.4
+    assert 0 <= low < value < high <= 1
+
+
+def test_warping_moves_bands_and_keeps_what_is_flat() -> None:
+    matrices = warping(8, 3, spread=0.1, rng=np.random.default_rng(0))
+    np.testing.assert_allclose(matrices.sum(axis=1), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(warping(8, 1, spread=0.0, rng=np.random.default_rng(0))[0], np.eye(8))
+    powers = np.tile(np.arange(8, dtype=np.float32), (4, 5, 1))
+    options = replace(HEARING, warp=0.1, colour_db=2.0)
+
+    def moved(rows: np.ndarray, first: int, options: Hearing = options) -> np.ndarray:
+        return augmented(rows, options, total=4, first=first, rng=np.random.default_rng(0))
+
+    halves = [moved(powers[:2], 0), moved(powers[2:], 2)]  # of two processes
+    np.testing.assert_array_equal(np.concatenate(halves), moved(powers, 0))
+    assert (np.diff(moved(powers, 0, replace(HEARING, warp=0.1)), axis=2) >= 0).all()
+    assert moved(powers, 0, HEARING) is powers

@@ -24,6 +24,7 @@ from core.scenes.draw import (
     realise,
     voice_attributes,
 )
+from core.scenes.places import confused
 
 
 def test_tree_sizes_follow_their_shares(noise_bank: Bank) -> None:
@@ -47,6 +48,21 @@ def test_operators_follow_their_share(noise_bank: Bank) -> None:
 def test_too_few_labels_are_named() -> None:
     with pytest.raises(DrawError, match="need 4 labels, got 2"):
         draw_tree(["a", "b"], rng=np.random.default_rng(0), sizes=(0, 0, 1))
+
+
+def test_what_sounds_within_another_sound_is_in_no_scene_with_it() -> None:
+    """A violin is heard in classical music: a scene of both would not settle when a violin plays."""
+    assert confused("violin", "classical_music")
+    assert confused("jazz_music", "cymbals")
+    assert not confused("violin", "jazz_music")
+    assert not confused("jazz_music", "rock_music")
+    labels = ["violin", "flute", "classical_music", "jazz_music", "drums", "cymbals", "dog_bark"]
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        names = [leaf.label for leaf in leaves(draw_tree(labels, rng=rng))]
+        assert not any(confused(a, b) for a in names for b in names)
+    with pytest.raises(DrawError, match="sound within each other"):
+        draw_tree(["drums", "cymbals"], rng=rng, sizes=(1,))
 
 
 def test_every_realised_scene_is_true_and_fits(noise_bank: Bank) -> None:

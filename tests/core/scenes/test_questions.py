@@ -338,3 +338,46 @@ def test_mistakes_are_named(book: Book) -> None:
     wordy = {label: ("very " * 30 + label,) for label in ("dog_bark", "zebra")}
     with pytest.raises(QuestionError, match="shorter plain phrases"):
         compa_r(scene, book=wordy, rng=rng)
+
+
+def test_nobody_is_told_that_a_sound_within_another_is_absent() -> None:
+    """Where classical music plays, a violin may well be heard."""
+    book = {name: (f"{name} sounding",) for name in ("classical_music", "violin", "dog_bark")}
+    scene = Scene(
+        id="a",
+        events=(
+            Event(clip=0, label="classical_music", start=0.0, end=2.0, gain_db=0.0),
+            Event(clip=1, label="siren", start=2.5, end=4.0, gain_db=0.0),
+        ),
+        duration=5.0,
+        noise_db=None,
+        seed=0,
+    )
+    book["siren"] = ("siren sounding",)
+    rng = np.random.default_rng(0)
+    denied = set()
+    for _ in range(100):
+        for made in (
+            ask(scene, task="presence", book=book, rng=rng, wording=0),
+            *compa_r(scene, book=book, rng=rng, n=len(COMPA_R_TASKS), wording=0),
+        ):
+            if made is not None and (made.key == "no" or made.key == "not heard"):
+                denied.add("violin" in made.instruction)
+    assert denied == {False}
+
+
+def test_who_is_not_asked_of_a_choir() -> None:
+    book = {name: (f"a {name.replace('_', ' ')}ing",) for name in ("choir", "man_speak")}
+    rng = np.random.default_rng(0)
+    made = []
+    for label in ("choir", "siren"):
+        events = (
+            Event(clip=0, label="man_speak", start=0.0, end=2.0, gain_db=0.0),
+            Event(clip=1, label=label, start=2.5, end=4.0, gain_db=0.0),
+        )
+        scene = Scene(id="a", events=events, duration=5.0, noise_db=None, seed=0)
+        words = {**book, "siren": ("a siren wailing",)}
+        voices = {"man_speak": ("man", "speak")}
+        found = [ask(scene, task="who", book=words, voices=voices, rng=rng, wording=0) for _ in range(40)]
+        made.append(any(q is not None and q.instruction == PHRASINGS["who_any"][0] for q in found))
+    assert made == [False, True]

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.scenes.bank import SilentClipError
 from core.scenes.places import GENRES
 from shared_data.world.music import notes
 from shared_data.world.music.melodies import INSTRUMENTS
+from shared_data.world.music.soundfont import SoundfontError
 
 RATE = 16_000
 MAKERS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
@@ -66,32 +66,29 @@ def test_every_percussion_class_sounds_and_stops(label: str) -> None:
         sound = notes.strokes(label, np.random.default_rng(seed), RATE, seconds=5.0)
         frames = np.abs(sound.reshape(-1, 800)).max(axis=1)
         assert (frames < 0.005).mean() > 0.05  # it does not ring for ever
-    assert label not in INSTRUMENTS
 
 
 @pytest.mark.parametrize("genre", GENRES)
 def test_an_ensemble_has_all_its_instruments_in_time(monkeypatch: pytest.MonkeyPatch, genre: str) -> None:
-    seen: list[tuple[list[tuple[int | None, notes.Line]], float, float]] = []
-    play = notes._play
+    seen: list[tuple[list[notes.Track], float, float]] = []
+    play = notes.perform
 
-    def spy(
-        tracks: list[tuple[int | None, notes.Line]], tempo: float, rate: int, seconds: float
-    ) -> np.ndarray:
+    def spy(tracks: list[notes.Track], tempo: float, rate: int, seconds: float) -> np.ndarray:
         seen.append((tracks, tempo, seconds))
         return play(tracks, tempo, rate, seconds)
 
-    monkeypatch.setattr(notes, "_play", spy)
+    monkeypatch.setattr(notes, "perform", spy)
     notes.ensemble(genre, np.random.default_rng(0), RATE, seconds=4.0)
     tracks, tempo, seconds = seen[0]
     low, high = GENRES[genre].tempo
     assert low <= tempo <= high
     assert len(tracks) == len(GENRES[genre].instruments)
     heard = []
-    for name, (program, line) in zip(GENRES[genre].instruments, tracks, strict=True):
+    for name, (program, line, drums) in zip(GENRES[genre].instruments, tracks, strict=True):
         instrument = INSTRUMENTS[name]
-        assert (program is None) == (name == "drums")
-        if program is not None:
-            assert program in instrument.programs
+        assert drums == (name == "drums")
+        assert program in instrument.programs("test")
+        if not drums:
             assert all(instrument.low <= pitch <= instrument.high for _, _, pitch, _ in line)
             heard += [pitch % 12 for start, _, pitch, _ in line if start < seconds * tempo / 60]
         assert all(1 <= velocity <= 127 and length > 0 for _, length, _, velocity in line)
@@ -99,12 +96,27 @@ def test_an_ensemble_has_all_its_instruments_in_time(monkeypatch: pytest.MonkeyP
     assert len(set(heard)) <= 7  # one key
 
 
+@pytest.mark.parametrize("genre", GENRES)
+def test_a_training_piece_has_another_tempo_than_a_test(genre: str) -> None:
+    low, high = GENRES[genre].tempo
+    rng = np.random.default_rng(0)
+    bands: dict[str, set[int]] = {}
+    for split in ("train", "test"):
+        tempi = [notes._tempo((low, high), rng, split) for _ in range(200)]
+        assert all(low <= tempo <= high for tempo in tempi)
+        bands[split] = {int(12 * np.log(tempo / low) / np.log(high / low)) for tempo in tempi}
+    assert not bands["train"] & bands["test"]
+
+
+def test_percussion_of_training_has_other_keys() -> None:
+    assert all(not set(train) & set(test) for train, test in notes.PERCUSSION.values())
+
+
 def test_soloists_are_eight_that_play_notes() -> None:
     assert len(notes.SOLOISTS) == 8
     for label in notes.SOLOISTS:
         sound = notes.solo(label, np.random.default_rng(0), RATE, seconds=2.0)
         assert np.square(sound).mean() > 1e-4
-        assert set(notes.STEADY.get(label, ())) <= set(INSTRUMENTS[label].programs)
 
 
 def test_what_cannot_be_played_is_said() -> None:
@@ -115,6 +127,6 @@ def test_what_cannot_be_played_is_said() -> None:
         notes.solo("drums", rng, RATE, seconds=1.0)
     with pytest.raises(notes.NotesError, match=r"no genre 'polka'; there are classical"):
         notes.ensemble("polka", rng, RATE, seconds=1.0)
-    silent = replace(notes.PATCHES[0], train=(65,), low=64, high=64)  # the font has no such sample
-    with pytest.raises(SilentClipError, match=r"no sound .*program 65, pitch 64"):
-        notes.note(silent, "train", rng, RATE, seconds=0.5)
+    missing = replace(notes.PATCHES[0], train=(200,))
+    with pytest.raises(SoundfontError, match=r"no program 200"):
+        notes.note(missing, "train", rng, RATE, seconds=0.5)

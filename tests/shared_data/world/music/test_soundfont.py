@@ -171,3 +171,11 @@ def test_the_font_of_the_worlds_is_whole_to_this_reader() -> None:
     assert len(presets) > 128
     for program, bank in presets:
         assert preset(font, bank, program)
+
+
+def test_a_gap_between_keys_is_filled_from_below() -> None:
+    """Program 65, the alto saxophone, has keys 63 and 65 but not 64."""
+    from shared_data.world.music.melodies import find_font
+
+    given = {key: zones(find_font(), 65, drums=False, pitch=key, velocity=100) for key in (63, 64, 65)}
+    assert given[64] == given[63] != given[65]

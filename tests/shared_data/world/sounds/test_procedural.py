@@ -51,14 +51,14 @@ def test_enough_classes_of_every_family() -> None:
     families = Counter(sound.family for sound in SOUNDS.values())
     assert set(families) == FAMILIES
     assert min(families.values()) >= 3
-    assert set(voices.voice_labels()) == {f"{a}_{b}" for a in voices.AGENTS for b in voices.ACTIONS}
+    assert set(voices.voice_labels()) == {f"{a}_{b}" for a in voices.AGENTS for b in voices.GESTURES}
     assert {"baby", "child", "woman", "man"} <= set(voices.AGENTS)
 
 
 def test_phrases_are_many_distinct_and_unshared() -> None:
     owner: dict[str, str] = {}
     phrases = {name: sound.phrases for name, sound in SOUNDS.items()}
-    phrases |= {f"{a}_{b}": voices.voice_phrases(a, b) for a in voices.AGENTS for b in voices.ACTIONS}
+    phrases |= {f"{a}_{b}": voices.voice_phrases(a, b) for a in voices.AGENTS for b in voices.GESTURES}
     for label, texts in phrases.items():
         assert len(set(texts)) >= 4, label
         for text in texts:

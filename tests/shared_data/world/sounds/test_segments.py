@@ -254,6 +254,7 @@ def test_stage_builds_the_bank_of_segments(folder: Path, tmp_path: Path) -> None
     logged: dict[str, float] = {}
     context = SimpleNamespace(
         root=root,
+        module="shared_data.bank",
         path=root.joinpath,
         tracker=SimpleNamespace(log_metrics=lambda values, step: logged.update(values)),
     )
