@@ -26,7 +26,7 @@ from core.run.stage import Context, seed_all
 from shared_data import language_model, listener, tagger, text_tower
 from shared_data.foundation import Inputs, Trained, bank_input, first_loss, recipe_of, store_in_half
 from shared_data.foundation_card import Card, read_card, write_card
-from shared_data.world.datasets.book import words_input
+from shared_data.phrases import words_input
 
 MODULES: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module for module in (tagger, listener, language_model, text_tower)

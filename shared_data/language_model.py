@@ -34,7 +34,7 @@ from core.train.optimisation import TrainingOptions
 from core.train.terms import Mean
 from shared_data.foundation import Trained, halve, make
 from shared_data.foundation_card import Score
-from shared_data.world.datasets.book import read_book, words_input
+from shared_data.phrases import read_book, words_input
 from shared_data.world.datasets.passages import Passage, passages
 from shared_data.world.datasets.text import Book
 

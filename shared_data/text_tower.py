@@ -32,7 +32,7 @@ from core.train.loop import fit
 from core.train.optimisation import TrainingOptions
 from shared_data.foundation import Trained, halve, make
 from shared_data.foundation_card import Score
-from shared_data.world.datasets.book import read_book, words_input
+from shared_data.phrases import read_book, words_input
 from shared_data.world.datasets.paraphrases import alike, draw_pairs, twin_captions
 from shared_data.world.datasets.passages import passages
 from shared_data.world.datasets.text import Book

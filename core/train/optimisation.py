@@ -172,4 +172,4 @@ def make_optimizer(
 
 def embeddings_of(model: nn.Module) -> list[nn.Parameter]:
     """The tables of vectors in a model, and layers that share one."""
-    return [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
+    return [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]  # type: ignore[misc]

@@ -21,7 +21,7 @@ from core.scenes.captions import phrase_book
 from core.scenes.draw import voice_attributes
 from core.train.optimisation import TrainingOptions
 from shared_data import language_model, text_tower
-from shared_data.world.datasets.book import RECORDED
+from shared_data.phrases import RECORDED
 from shared_data.world.datasets.passages import held_out
 from shared_data.world.sounds.procedural import make_bank
 from tests.two_processes import Job, run_stages
@@ -159,7 +159,9 @@ def test_neither_checkpoint_nor_training_is_an_error(root: Path, name: str) -> N
 
 def test_of_two_processes_the_first_writes(banked: Path, tmp_path: Path) -> None:
     root = tmp_path / "repository"
-    shutil.copytree(banked / "shared_data" / "bank", root / "shared_data" / "bank")
+    shutil.copytree(
+        banked / "shared_data", root / "shared_data", ignore=shutil.ignore_patterns("foundations")
+    )
     jobs = [Job(stage, config, "shared_data", name) for name, (_, stage, config) in STAGES.items()]
     wrote, others = run_stages([*jobs, *jobs], root=root, folder=tmp_path)
     assert others == []

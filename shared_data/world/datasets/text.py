@@ -8,7 +8,7 @@ and knowledge of the world. `paraphrases` is for the sentence encoder: pairs of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -18,23 +18,12 @@ from core.scenes.answers import a_, pick
 from core.scenes.captions import CARRIERS, LOUD_NOISE_DB, draw_wording, write
 from core.scenes.facts import facts, homes
 from core.scenes.places import GENRES, PLACES
-from core.scenes.questions import CLOSED_TASKS, OPEN_TASKS
 from core.scenes.timeline import Event, Scene
 
 Book: TypeAlias = Mapping[str, Sequence[str]]
+K = TypeVar("K", bound=str)
 
 HINT_SENTENCE = "According to <hint>, you are allowed to use or partially use the following tags: {}."
-# how often each task is asked, relative to the others; "compa_r" is any of its tasks
-WEIGHTS: Mapping[str, float] = {
-    **dict.fromkeys((*CLOSED_TASKS, *OPEN_TASKS), 1.0),
-    "classification": 2.5,
-    "caption": 2.5,
-    "presence": 1.5,
-    "compa_r": 6.0,
-}
-SHARES = {"question": 0.8, "knowledge": 0.12, "caption": 0.08}
-HINTED = 0.15  # of the questions come with tags
-RELIABLE = 0.6  # of the tags' sentences name just what is there
 SHUFFLED = 0.3  # of the contexts tell the sounds in another order
 OTHER_PHRASE = 0.25  # of the sounds of a context are told in another phrase than the plain one
 SIZES = (0.25, 0.4, 0.3, 0.05)  # share of scenes with 1, 2, 3, 4 sounds
@@ -104,7 +93,7 @@ def know(book: Book, labels: Sequence[str], voices: Attributes, rng: np.random.G
     if kind < 0.35 and label in home:
         place = PLACES[home[label]]
         typical = "; ".join(book[name][0] for name in place.labels if home.get(name) == home[label])
-        made = (
+        made: tuple[tuple[str, str], ...] = (
             ("", f"one can hear {phrase} {place.phrase}."),
             (f"Where might {phrase} be heard?", f"{place.phrase}."),
             (f"Which sounds belong {place.phrase}?", f"{typical}."),
@@ -132,7 +121,7 @@ def caption(tree: Tree, book: Book, rng: np.random.Generator) -> str:
     return pick(CARRIERS, rng).format(text) if rng.random() < 1 / 3 else text
 
 
-def weighted(shares: Mapping[str, float], rng: np.random.Generator) -> str:
+def weighted(shares: Mapping[K, float], rng: np.random.Generator) -> K:
     """One of the keys, by their shares."""
     at, keys = rng.random() * sum(shares.values()), tuple(shares)
     for key in keys:
