@@ -64,11 +64,11 @@ def alike(ones: Sequence[Meaning], twos: Sequence[Meaning]) -> np.ndarray:
     found: np.ndarray = name[:, None] == name_other[None]
     listed = ((of == 2)[:, None] & (of_other == 1)[None]) | ((of == 1)[:, None] & (of_other == 2)[None])
     found |= listed & (labels[:, None] == labels_other[None])
-    for row in np.flatnonzero(of == 3):
-        for column in np.flatnonzero(of_other == 0):
+    for row in np.flatnonzero(of == 3).tolist():
+        for column in np.flatnonzero(of_other == 0).tolist():
             found[row, column] = twos[column].labels <= ones[row].labels
-    for column in np.flatnonzero(of_other == 3):
-        for row in np.flatnonzero(of == 0):
+    for column in np.flatnonzero(of_other == 3).tolist():
+        for row in np.flatnonzero(of == 0).tolist():
             found[row, column] = ones[row].labels <= twos[column].labels
     return found
 
@@ -108,7 +108,7 @@ def draw_pairs(
 def twin_captions(*, book: Book, seed: int | tuple[int, ...], n: int) -> list[tuple[str, str, str]]:
     """(caption, another of the same scene, one of its twin), of scenes for tests."""
     rng = np.random.default_rng(seed)
-    found = []
+    found: list[tuple[str, str, str]] = []
     while len(found) < n:
         tree = _draw_tree(tuple(book), "test", rng)
         if isinstance(tree, Node):
@@ -194,7 +194,7 @@ def _name(label: str, book: Book, rng: np.random.Generator) -> str:
 
 def _scenery(book: Book) -> list[tuple[Meaning, tuple[str, ...]]]:
     """Places and genres of which a sound is known, and the ways to name each."""
-    found = []
+    found: list[tuple[Meaning, tuple[str, ...]]] = []
     for name, place in PLACES.items():
         if known := place.known(book):
             said = (name, f"sound of {name}", place.phrase)

@@ -130,7 +130,7 @@ class _Maker:
         """The first task is drawn before the scene, so that easy ones are not asked more often."""
         scene, first = self._first()
         found = {first.prompt: first}
-        weights = WEIGHTS | LOOKUPS if self.lookups else WEIGHTS
+        weights = {**WEIGHTS, **LOOKUPS} if self.lookups else WEIGHTS
         for _ in range(3 * n):
             if len(found) >= n:
                 break
@@ -154,14 +154,13 @@ class _Maker:
         if made is None:
             return None
         made = settled(made, facts(scene), self.book)
-        answer, form, instruction = made.output, "open", made.instruction
+        instruction, answer = made.instruction, made.output
+        form: Form | Literal["open"] = "open"
         if self.rng.random() < OPTIONED:
-            form = pick(FORMS, self.rng)
-            chosen = choose(made, form=form, labels=self.labels, book=self.book, rng=self.rng)
-            if chosen is None:
-                form = "open"
-            else:
-                instruction, answer = chosen
+            asked = pick(FORMS, self.rng)
+            chosen = choose(made, form=asked, labels=self.labels, book=self.book, rng=self.rng)
+            if chosen is not None:
+                (instruction, answer), form = chosen, asked
         if self.rng.random() < HINTED:
             tags, _ = self._tags(scene)
             instruction = f"{HINT_SENTENCE.format(', '.join(tags))} {instruction}"

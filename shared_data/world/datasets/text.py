@@ -8,7 +8,7 @@ and knowledge of the world. `paraphrases` is for the sentence encoder: pairs of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from core.scenes.questions import CLOSED_TASKS, OPEN_TASKS
 from core.scenes.timeline import Event, Scene
 
 Book: TypeAlias = Mapping[str, Sequence[str]]
+K = TypeVar("K", bound=str)
 
 HINT_SENTENCE = "According to <hint>, you are allowed to use or partially use the following tags: {}."
 # how often each task is asked, relative to the others; "compa_r" is any of its tasks
@@ -101,6 +102,7 @@ def know(book: Book, labels: Sequence[str], voices: Attributes, rng: np.random.G
     label, kind = pick(labels, rng), rng.random()
     phrase, home = pick(book[label], rng), homes(tuple(labels))
     genres = [g for g in GENRES.values() if label in g.instruments and all(i in book for i in g.instruments)]
+    made: tuple[tuple[str, str], ...]
     if kind < 0.35 and label in home:
         place = PLACES[home[label]]
         typical = "; ".join(book[name][0] for name in place.labels if home.get(name) == home[label])
@@ -132,7 +134,7 @@ def caption(tree: Tree, book: Book, rng: np.random.Generator) -> str:
     return pick(CARRIERS, rng).format(text) if rng.random() < 1 / 3 else text
 
 
-def weighted(shares: Mapping[str, float], rng: np.random.Generator) -> str:
+def weighted(shares: Mapping[K, float], rng: np.random.Generator) -> K:
     """One of the keys, by their shares."""
     at, keys = rng.random() * sum(shares.values()), tuple(shares)
     for key in keys:
