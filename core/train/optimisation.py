@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from core.train.muon import Muon
@@ -138,7 +138,7 @@ def recomputing(model: nn.Module, *, active: bool) -> Iterator[None]:
 
 
 def make_optimizer(
-    trained: list[nn.Parameter], options: TrainingOptions, *, embeddings: Collection[nn.Parameter] = ()
+    trained: list[nn.Parameter], options: TrainingOptions, *, embeddings: Collection[Tensor] = ()
 ) -> torch.optim.Optimizer:
     """Adam (decay in the gradient) or AdamW (decay apart from it), fused where that exists, or Muon.
 
@@ -170,6 +170,6 @@ def make_optimizer(
     )
 
 
-def embeddings_of(model: nn.Module) -> list[nn.Parameter]:
+def embeddings_of(model: nn.Module) -> list[Tensor]:
     """The tables of vectors in a model, and layers that share one."""
     return [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
