@@ -43,7 +43,15 @@ def test_other_audio_of_the_same_words_is_no_other_input(tmp_path: Path) -> None
         write_bank(bank, tmp_path / "shared_data" / "bank" / "mini")
         (tmp_path / RECORDED).parent.mkdir(exist_ok=True)
         (tmp_path / RECORDED).write_bytes((REPOSITORY / RECORDED).read_bytes())
-        context = Context("shared_data", "text_tower", None, "mini", tmp_path, tracking.off(), 0)
+        context = Context(
+            paper="shared_data",
+            stage="text_tower",
+            variant=None,
+            profile="mini",
+            root=tmp_path,
+            tracker=tracking.off(),
+            seed=0,
+        )
         told.add(words_input(context)["words"].content)
     assert len(told) == 2
 
