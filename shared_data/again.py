@@ -20,9 +20,10 @@ from types import ModuleType
 from typing import Any
 
 from core.run import config as configuration
-from core.run import hardware, tracking
+from core.run import hardware
 from core.run.code import REPOSITORY
 from core.run.stage import Context, seed_all
+from core.run.tracking import Tracker, off
 from shared_data import language_model, listener, tagger, text_tower
 from shared_data.foundation import Inputs, Trained, bank_input, first_loss, recipe_of, store_in_half
 from shared_data.foundation_card import Card, read_card, write_card
@@ -48,7 +49,7 @@ class _FirstLoss(Exception):
     """The first loss has been logged."""
 
 
-class _Until(tracking.Tracker):
+class _Until(Tracker):
     """Stops the training at the first loss that it logs."""
 
     def __init__(self) -> None:
@@ -115,7 +116,7 @@ def _open(name: str, *, root: Path, profile: str) -> tuple[ModuleType, Any, Cont
         variant=None,
         profile=profile,
         root=root,
-        tracker=tracking.off(),
+        tracker=off(),
         seed=config.seed,
     )
     card = read_card(context.path("foundations", name))
