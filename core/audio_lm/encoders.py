@@ -22,6 +22,7 @@ from core.adapters.prefix_lm import Features
 from core.encoders import trained_clap
 from core.encoders.ast import LongAudio, encode_long, load_ast, read_fbank
 from core.encoders.whisper import hear_long, load_whisper, read_whisper_mel
+from core.encoders.yamnet import HOP, YamnetMel, hear_patches, load_yamnet
 from core.run.files import write_json
 from core.run.strict_yaml import nearest
 
@@ -91,6 +92,29 @@ def open_tagger(folder: Path, *, device: torch.device, long_audio: LongAudio = "
     return Encoder(TAGS, RATE, hear, _weights(folder), tuple(model.labels))
 
 
+def open_yamnet(folder: Path, *, device: torch.device, taps: Sequence[int], hop: int = HOP) -> Encoder:
+    """YAMNet's layers (B, T, L, D), a step a patch. taps: from 1, the last layer first. hop: frames of 10 ms
+    from one patch to the next."""
+    model, mel = load_yamnet(folder, taps=tuple(taps)).to(device), YamnetMel(hop=hop).to(device)
+
+    def hear(waves: Sequence[np.ndarray], ids: Sequence[str]) -> Features:
+        made = hear_patches(model, list(waves), mel, items=ids)
+        return Features(torch.stack(made.features, dim=2).float(), made.mask)
+
+    return Encoder("ast", RATE, hear, _weights(folder))
+
+
+def open_yamnet_tags(folder: Path, *, device: torch.device) -> Encoder:
+    """YAMNet's logits (B, 1, C), of each class the largest over the patches."""
+    model, mel = load_yamnet(folder, taps=(1,)).to(device), YamnetMel().to(device)
+
+    def hear(waves: Sequence[np.ndarray], ids: Sequence[str]) -> Features:
+        made = hear_patches(model, list(waves), mel, items=ids)
+        return Features(made.logits[:, None].float(), _one(waves))
+
+    return Encoder(TAGS, RATE, hear, _weights(folder), model.labels)
+
+
 def open_listener(
     folder: Path, *, device: torch.device, pool: int = 2, long_audio: LongAudio = "window"
 ) -> Encoder:
@@ -117,6 +141,8 @@ def open_clap(folder: Path, *, device: torch.device, variant: str, seed: int = 0
 OPENERS: Mapping[str, Opener] = {
     "ast": open_ast,
     "tagger": open_tagger,
+    "yamnet": open_yamnet,
+    "yamnet_tags": open_yamnet_tags,
     "whisper": open_listener,
     "clap": open_clap,
 }

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from core.data.card import RAW, Card, CheckpointCard, OfficialFile, hub_command
 from core.data.cards_listening import LISTENING, LISTENING_CHECKPOINTS
+from core.data.cards_wheels import WHEEL_CHECKPOINTS
 
 _COMPA = (
     "Ghosh et al., CompA: Addressing the Gap in Compositional Reasoning in Audio-Language Models, ICLR 2024"
@@ -395,4 +396,5 @@ CHECKPOINTS: Mapping[str, CheckpointCard] = {
         notes="The publisher gives no checksum.",
     ),
     **LISTENING_CHECKPOINTS,
+    **WHEEL_CHECKPOINTS,
 }

@@ -34,7 +34,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "mmau_models": LALMS,
     "mmau_pro_scorers": PRO_SCORERS,
 }
-FREE_GB: dict[str, float] = {"mini": 2, "recorded": 4}  # profiles without official data
+FREE_GB: dict[str, float] = {"mini": 2, "recorded": 4, "wheels": 8}  # profiles without official data
 
 
 class DoctorError(ValueError):
@@ -60,7 +60,8 @@ def diagnose(root: Path, paper: str, *, profile: str) -> tuple[list[Finding], li
     bank = root / "shared_data" / "bank" / profile / "bank.json"
     if reading.bank is not None and bank.is_file():
         reading = _without_source(reading)
-    official = bool(reading.sets or reading.bank or any(one.needed for one in reading.weights))
+    official = bool(reading.sets or reading.bank)
+    public = official or any(one.needed for one in reading.weights)  # checkpoints, perhaps small ones
     needs: list[Need] = []
     if official:
         plan = Plan(root=root, profile=profile, work=work, reading=reading)
@@ -72,7 +73,7 @@ def diagnose(root: Path, paper: str, *, profile: str) -> tuple[list[Finding], li
         *_profiles(root, project, profile),
         *_data(root, reading, profile=profile),
     ]
-    if official:
+    if public:
         findings += [
             *_weights(root, reading),
             *_lists(root, reading),
@@ -80,7 +81,7 @@ def diagnose(root: Path, paper: str, *, profile: str) -> tuple[list[Finding], li
         ]
         findings += [_row(wanted, "asks an endpoint, and none is configured") for wanted in reading.endpoints]
     findings += _listed(root, content, reading, profile=profile)
-    if not official and reading.recordings is None:
+    if not public and reading.recordings is None:
         findings.append(
             Finding(
                 kind="data set",

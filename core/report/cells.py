@@ -15,6 +15,7 @@ import numpy as np
 from core.run.files import write_text_atomic
 
 PROFILES = ("mini", "recorded", "paper")
+SCALES = ("mini", "recorded", "wheels", "paper")  # with the optional one, shown only where it was run
 _BINARY_DIGITS = {0.0: "0", 1.0: "1"}
 
 
@@ -188,8 +189,8 @@ def _check_cell(cell: Cell, *, where: str) -> None:
         raise CellError(f"{where}: the interval {cell.low}..{cell.high} is upside down")
     if not _is_number(cell.n) or cell.n != int(cell.n) or cell.n < 1:
         raise CellError(f"{where}: n is {cell.n!r}; a cell needs at least one item")
-    if cell.scale not in PROFILES:
-        raise CellError(f"{where}: scale is {cell.scale!r}; it must be one of {', '.join(PROFILES)}")
+    if cell.scale not in SCALES:
+        raise CellError(f"{where}: scale is {cell.scale!r}; it must be one of {', '.join(SCALES)}")
     if not cell.protocol:
         raise CellError(f"{where}: the protocol is empty; say how the cell was measured")
 

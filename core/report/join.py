@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.report.cells import PROFILES, Cell, CellError, Items
+from core.report.cells import PROFILES, SCALES, Cell, CellError, Items
 from core.report.pairing import Term, bounds_of, spread_of
 from core.report.paper import Paper, Reported, Table
 
@@ -57,7 +57,9 @@ def join(
                     f"{where} is an average, which is computed here; leave it out of the score stage"
                 )
     out = []
-    for profile in PROFILES:
+    for profile in SCALES:
+        if profile not in PROFILES and profile not in results:
+            continue
         cells = results.get(profile, {})
         for row in table.rows:
             for column, spec in table.columns.items():

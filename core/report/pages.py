@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 
-from core.report.cells import PROFILES
+from core.report.cells import SCALES
 from core.report.claims import MIN_UNITS, Outcome
 from core.report.join import Joined, decimals
 from core.report.paper import Paper, Table
@@ -30,7 +30,7 @@ def table_markdown(
         "high. Profiles `mini` and `recorded` are a smaller world with smaller models: their numbers are\n"
         "not to be compared with the paper's, so they get no verdict.\n"
     )
-    for profile in PROFILES:
+    for profile in dict.fromkeys(j.profile for j in joined):
         parts += _section(table, profile, [j for j in joined if j.profile == profile])
     if wrong:
         parts.append("## Printed averages that their own rows do not give\n")
@@ -48,7 +48,7 @@ def table_latex(paper: Paper, name: str, joined: Sequence[Joined], *, note: str 
     parts = ["% " + GENERATED.format(key=paper.key) + " Needs booktabs.\n"]
     if note:
         parts.append("% " + " ".join(note.split()) + "\n")
-    ran = [p for p in PROFILES if any(j.cell for j in joined if j.profile == p)]
+    ran = [p for p in SCALES if any(j.cell for j in joined if j.profile == p)]
     for profile in ran or ["paper"]:
         mine = [j for j in joined if j.profile == profile]
         for number, (heading, columns) in enumerate(_groups(table), 1):

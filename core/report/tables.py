@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.report.cells import PROFILES, Cell, CellError, Items, read_cells, read_items
+from core.report.cells import PROFILES, SCALES, Cell, CellError, Items, read_cells, read_items
 from core.report.claims import check_claim, printed_effect, read_claims
 from core.report.join import join, wrong_averages
 from core.report.pages import claims_csv, claims_markdown, table_csv, table_latex, table_markdown
@@ -49,7 +49,7 @@ def write_paper_tables(root: Path, key: str, *, note: str = "", out: Path | None
     claims = read_claims(folder, paper=paper)
     if claims:
         outcomes = {}
-        for profile in PROFILES:
+        for profile in SCALES:
             if any(profile in r for r in results.values()):
                 outcomes[profile] = [
                     check_claim(
@@ -135,7 +135,8 @@ def _index_rows(paper: Paper, folder: Path) -> list[list[str]]:
                 counts = [f"{at_scale[status]} {word}" for status, word in words.items() if at_scale[status]]
                 state = ", ".join([*counts, f"{at_scale['not run']} not run"])
         ran = Counter(j.profile for j in joined if j.cell is not None)
-        cells = [f"{ran[p]} of {len(joined) // len(PROFILES)}" if ran[p] else "–" for p in PROFILES]
+        each = Counter(j.profile for j in joined)
+        cells = [f"{ran[p]} of {each[p]}" if ran[p] else "–" for p in PROFILES]
         title = f"[{table.title}]({paper.key}/{name}.md)" if built else table.title
         rows.append([paper.name, title, state, str(sum(key[0] == name for key in printed)), *cells])
     if not rows:
@@ -148,14 +149,14 @@ def _index_rows(paper: Paper, folder: Path) -> list[list[str]]:
 
 def _results(folder: Path, table: str) -> dict[str, dict[tuple[str, str], Cell]]:
     found = {}
-    for profile in PROFILES:
+    for profile in SCALES:
         if (folder / "results" / profile / f"{table}.json").is_file():
             found[profile] = read_cells(folder / "results" / profile, table)
     return found
 
 
 def _items(folder: Path, table: str) -> dict[str, dict[tuple[str, str], Items]]:
-    return {profile: read_items(folder / "results" / profile, table) for profile in PROFILES}
+    return {profile: read_items(folder / "results" / profile, table) for profile in SCALES}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,6 +27,7 @@ from core.audio_lm.branches import QFormerBranch
 from core.audio_lm.features import Store, open_store
 from core.audio_lm.model import load_language_model
 from core.audio_lm.phases import text_loss
+from core.audio_lm.turns import FORMATS
 from core.foundations.public import foundation_path
 from core.losses.bridging import bridging_losses
 from core.run import hardware
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
 class Config:
     """shape: its feature_size and vocab_size are those of tagger and text tower, whatever stands here.
 
-    start: "text_tower" starts the layers from its weights (BERT in the paper), "random" does not. dtype: of
-    the frozen language model.
+    start: "text_tower" starts the layers from its weights (BERT in the paper), "random" does not. prompt: a
+    format of core.audio_lm.turns. dtype: of the frozen language model.
     """
 
     shape: QFormerShape
@@ -61,6 +62,7 @@ class Config:
     epochs: float | None = None  # passes over the captions, in place of both stages' options.steps
     label_smoothing: float = 0.1
     prefix_scale: float = 1.0
+    prompt: Literal["alpaca", "plain", "chatml"] = "alpaca"
     dtype: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
 
@@ -104,6 +106,7 @@ def pretrain(config: Config, *, context: Context) -> None:
     )
     lm.requires_grad_(False)
     limits: dict[str, Any] = {"max_tokens": config.max_prompt_tokens, "long_texts": config.long_texts}
+    limits["form"] = FORMATS[config.prompt]
     print(f"captions: {check_lengths(mix, tokenizer, **limits)} at {config.max_prompt_tokens} tokens")
     width = lm.get_input_embeddings().weight.shape[1]
     speaking = AudioQFormer(shape)

@@ -8,6 +8,7 @@ The phases are the curriculum's stages 1 to 4 (LTU's, which GAMA follows).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from core.audio_lm.branches import BRANCHES, Bridge, branch_of
 from core.audio_lm.model import Architecture
@@ -18,13 +19,14 @@ from core.run.stage import Context
 @dataclass(frozen=True)
 class Config:
     """branches: what puts audio in front of the language model; none makes a blind control. sets: of
-    features.
+    features. prompt: a format of core.audio_lm.turns.
     """
 
     branches: tuple[str, ...]
     bridge: Bridge
     phases: dict[str, Phase]
     sets: tuple[str, ...]
+    prompt: Literal["alpaca", "plain", "chatml"] = "alpaca"
     seeds: tuple[int, ...] = field(default=(0,))
 
     def __post_init__(self) -> None:
@@ -35,7 +37,7 @@ class Config:
 def train(config: Config, *, context: Context) -> None:
     """Train every seed through the curriculum."""
     train_row(
-        Architecture(branches=config.branches, bridge=config.bridge, soft_prompt=False),
+        Architecture(branches=config.branches, bridge=config.bridge, soft_prompt=False, prompt=config.prompt),
         config.phases,
         sets=config.sets,
         seeds=config.seeds,

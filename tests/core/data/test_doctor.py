@@ -12,13 +12,14 @@ import yaml
 from core.data import doctor, findings, machine
 from core.data.cards import CARDS, CHECKPOINTS, COMPA_661K
 from core.data.cards_listening import GAMA_TESTS
+from core.data.cards_wheels import WHEEL_CHECKPOINTS
 from core.data.doctor import DoctorError, diagnose, main
 from core.data.findings import Finding, check_card, check_checkpoint
 from core.data.inputs import inputs
 from core.data.parquet import write_dataset
 from core.data.schema import COMPARISON, SCHEMAS
 from shared_data.world.sounds.recorded import read_recordings
-from tests.core.data.doctor_world import PAPERS, describe, without_dependency
+from tests.core.data.doctor_world import PAPERS, ROOT, describe, without_dependency
 
 EMPTY_SHA = hashlib.sha256(b"").hexdigest()
 
@@ -147,6 +148,16 @@ def test_models_of_other_papers(root: Path) -> None:
         (folder / f"seed{seed}" / "model.safetensors").touch()
     assert found_in(root, "gama")["compa train@compa_clap"].status == "present"
     assert found_in(root, "mmau")["gama tune@gama_it"].status == "note"
+
+
+def test_profile_wheels_needs_four_small_checkpoints_and_no_other_does(root: Path) -> None:
+    shutil.copytree(ROOT / "shared_data" / "recorded", root / "shared_data" / "recorded")
+    findings, needs = diagnose(root, "gama", profile="wheels")
+    asked = {one.name: one for one in findings if one.kind == "checkpoint" and one.status == "missing"}
+    assert set(asked) == set(WHEEL_CHECKPOINTS)
+    assert {one.next for one in asked.values()} == {"nox -s wheels"}
+    assert not needs  # nothing is downloaded that a disk would notice
+    assert not {*WHEEL_CHECKPOINTS} & {*found_in(root, "gama")}
 
 
 def test_public_rows_judges_and_scorers_are_notes(root: Path) -> None:

@@ -65,7 +65,7 @@ def test_no_items_file_means_no_items(tmp_path):
         ([cell(low=80.0)], [], "upside down"),
         ([cell(value=49.9)], [], r"49.9 lies outside its own interval 50.0..70.0"),
         ([cell(n=0)], [], "n is 0"),
-        ([cell(scale="tiny")], [], "scale is 'tiny'; it must be one of mini, recorded, paper"),
+        ([cell(scale="tiny")], [], "scale is 'tiny'; it must be one of mini, recorded, wheels, paper"),
         ([cell(protocol="")], [], "the protocol is empty"),
         ([cell()], [items(row="theirs")], "main/theirs/acc: items are given for a cell that is not"),
         ([cell()], [items(), items()], "items are given twice"),

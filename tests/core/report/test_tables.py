@@ -143,7 +143,7 @@ def test_a_number_at_paper_scale_is_judged(root, column, value, half, status):
     assert cells["ours", column, "paper"].status == status
 
 
-@pytest.mark.parametrize("profile", ["mini", "recorded"])
+@pytest.mark.parametrize("profile", ["mini", "recorded", "wheels"])
 def test_a_scaled_number_is_never_judged(root, profile):
     cells = joined(root, **{profile: [cell("ours", "acc", 50.0, 4.0, scale=profile)]})
     assert cells["ours", "acc", profile].status == "scaled"
@@ -302,6 +302,21 @@ def test_files_of_a_paper(root):
     assert "Main \\& only" in tex
     assert "F1\\_score (\\%)" in tex
     assert "50.0 $\\pm$ 3.0 & 70.0 {[}66.0, 74.0]" in tex
+
+
+def test_the_optional_profile_is_shown_only_where_it_was_run(root):
+    run_profile(root / "projects" / "demo", "mini", 70.0, 30.0)
+    write_paper_tables(root, "demo")
+    pages = root / "paper_tables" / "demo"
+    assert not [path.name for path in pages.iterdir() if "wheels" in path.read_text()]
+    run_profile(root / "projects" / "demo", "wheels", 60.0, 35.0)
+    write_paper_tables(root, "demo")
+    section = (pages / "main.md").read_text().partition("## Profile `wheels`")[2].partition("## ")[0]
+    assert "60.0 [56.0, 64.0]" in section
+    assert "reproduced" not in section
+    assert all("wheels" in (pages / name).read_text() for name in ("main.csv", "main.tex", "claims.md"))
+    index = write_index(root).read_text()
+    assert "| 4 of 12 | – | – |" in index
 
 
 def test_claims_of_a_paper(root):

@@ -1,0 +1,1 @@
+"""Pretrained models inside ordinary PyPI wheels, as the foundations of the profile `wheels`."""
