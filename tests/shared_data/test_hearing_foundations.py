@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
+from core.data.card import CheckpointCard
 from core.encoders.ast import AstShape, encode_long, load_ast, read_fbank
 from core.encoders.whisper import WhisperShape, hear_long, load_whisper, read_whisper_mel
 from core.foundations.hearing import Hearing, validation
+from core.foundations.public import FoundationMissingError, foundation_path
 from core.foundations.transcribing import Speaking
 from core.run import tracking
 from core.run.stage import Context
-from core.scenes.bank import Bank, write_bank
+from core.scenes.bank import Bank, BankMissingError, write_bank
 from core.train.optimisation import TrainingOptions
-from shared_data import listener, tagger
+from shared_data import foundation, listener, tagger
 from shared_data.hearing_scores import GOAL, kinds_of, recorded
 from shared_data.world.sounds.procedural import make_bank
+from tests.two_processes import Job, run_stages
 
 LABELS = ["church_bell", "dog_bark", "man_cry", "rain"]
 HEARING = Hearing(duration=2.0, singles=1.0, sizes=(1.0,), batch_size=4, valid=20, colour_db=2.0, warp=0.05)
@@ -133,3 +138,55 @@ def test_kinds_of_labels_and_clips_under_conditions(bank: Bank) -> None:
     under = recorded(bank.split("test"), ("telephone", "hum"), seed=0)
     assert [len(w) for w in under.waveforms] == [len(w) for w in bank.split("test").waveforms]
     assert all((a != b).any() for a, b in zip(under.waveforms, bank.split("test").waveforms))
+
+
+@pytest.mark.parametrize(("module", "name"), [(tagger, "tagger"), (listener, "listener")])
+def test_a_checkpoint_is_resolved_and_nothing_trained(
+    tmp_path: Path, context: Context, monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str
+) -> None:
+    card = CheckpointCard(
+        name="someone/something",
+        what="a test",
+        licence="MIT",
+        homepage="",
+        revision="r1",
+        size="",
+        files=("config.json",),
+        command="fetch it",
+    )
+    monkeypatch.setattr(foundation, "card_of", lambda wanted: {card.name: card}[wanted])
+    stage: Any = getattr(module, name)
+    config, here = module.Config(checkpoint=card.name), replace(context, root=tmp_path)
+    with pytest.raises(FoundationMissingError, match="fetch it"):
+        stage(config, context=here)
+    folder = tmp_path / card.folder
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "revision.txt").write_text("r1")
+    stage(config, context=here)
+    assert foundation_path(tmp_path, "mini", name) == folder
+
+
+def test_what_is_missing_is_said(tmp_path: Path, context: Context) -> None:
+    here = replace(context, root=tmp_path)
+    with pytest.raises(ValueError, match="name a checkpoint"):
+        tagger.tagger(tagger.Config(), context=here)
+    with pytest.raises(BankMissingError, match=r"bank\.json"):
+        tagger.tagger(TAGGER, context=here)
+
+
+def test_of_two_processes_the_first_writes(
+    tmp_path: Path, bank: Bank, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    write_bank(bank, tmp_path / "shared_data" / "bank" / "mini")
+    jobs = [
+        Job(tagger.tagger, TAGGER, "shared_data", "tagger"),
+        Job(listener.listener, LISTENER, "shared_data", "listener"),
+    ]
+    wrote, others = run_stages([*jobs, *jobs], root=tmp_path, folder=tmp_path_factory.mktemp("jobs"))
+    assert others == []
+    for job in jobs:
+        card = tmp_path / "shared_data" / "foundations" / "mini" / job.stage / "card.json"
+        assert wrote.count(f"os.rename {card}") == 1  # once: the second time it is kept
+        assert not [path for path in card.parent.iterdir() if path.is_dir()]
+    assert not list((tmp_path / "shared_data" / "foundations" / "mini" / "training").iterdir())
