@@ -141,12 +141,12 @@ def write_scores(folder: Path) -> None:
 
 def readme(card: Card) -> str:
     """The card for people."""
+    threads = f"{card.threads} thread{'s' if card.threads > 1 else ''}"
     lines = [
         f"# {card.name}",
         "",
-        f"{card.data} {card.parameters:,} parameters, stored in half precision, trained in "
-        f"{card.minutes:.0f} minutes on {card.threads} thread{'s' if card.threads > 1 else ''}. Licence: "
-        f"{card.licence}.",
+        f"Trained on: {card.data.rstrip('.')}. {card.parameters:,} parameters, stored in half precision; "
+        f"{card.minutes:.0f} minutes of training on {threads}. Licence: {card.licence}.",
         "",
         *table(card.scores),
         "",

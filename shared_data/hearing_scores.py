@@ -75,7 +75,7 @@ def map_scores(
                     high=high,
                     n=len(scenes),
                     on=on,
-                    goal=None if kind or name else GOAL,
+                    goal=GOAL if not kind and name in ("", ", recorded") else None,
                 )
             )
         first = first or (scenes, logits)
