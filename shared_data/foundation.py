@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from core.foundations.public import card_of, check_whole, record_trained, resolve
+from core.foundations.public import card_of, check_whole, record_trained, resolve, share_trained
 from core.run import hardware
 from core.run.code import REPOSITORY, code_of
 from core.run.files import remove_tree
@@ -64,10 +64,13 @@ Inputs = Callable[[Context], Mapping[str, Input]]
 Train = Callable[..., Trained]  # train(config, context=..., folder=...): checkpoints go into the folder
 
 
-def make(name: str, config: Configured, *, context: Context, inputs: Inputs, train: Train) -> None:
-    """Resolve, keep or train the foundation `name` of this profile.
+def make(
+    name: str, config: Configured, *, context: Context, inputs: Inputs, train: Train, shipped: str = ""
+) -> None:
+    """Resolve, share, keep or train the foundation `name` of this profile.
 
-    inputs: says what the training reads beside code and configuration, such as `bank_input`.
+    inputs: says what the training reads beside code and configuration, such as `bank_input`. shipped: another
+    profile whose weights serve this one too.
     Raises FoundationConfigError; FoundationError for shipped weights that are damaged.
     """
     out = context.path("foundations", name)
@@ -75,6 +78,11 @@ def make(name: str, config: Configured, *, context: Context, inputs: Inputs, tra
         if hardware.is_main_process():
             record = resolve(out, card_of(config.checkpoint), root=context.root)
             print(f"{name}: {record.name} at {record.revision} ({record.licence}), in {record.path}")
+        return
+    if shipped:
+        if hardware.is_main_process():
+            record = share_trained(context.root, context.profile, name, of=shipped)
+            print(f"{name}: that of profile {shipped}, in {record.path}")
         return
     if config.training is None:
         raise FoundationConfigError(f"{name}: name a checkpoint, or say in `training` how to train one")

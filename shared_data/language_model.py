@@ -45,7 +45,8 @@ FORMS = {"open": "questions", "words": "with options, by the option", "letters":
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """checkpoint: a public one by its card's name (core/data/cards.py); empty trains here, and then
+    """checkpoint: a public one by its card's name (core/data/cards.py); shipped: a profile whose weights
+    serve this one; where both are empty it is trained here, and then
     shape: of the network; training: the optimisation; words: passages that the tokenizer learns from;
     vocab_size: tokens; max_tokens: of the longest context and question; batch_size: passages a step; asked:
     questions of a passage; prompt_share: of the prompts' tokens that are in the loss beside the answers;
@@ -55,6 +56,7 @@ class Config:
     """
 
     checkpoint: str = ""
+    shipped: str = ""
     shape: LmShape = field(default_factory=LmShape)
     training: TrainingOptions | None = None
     words: int = 6000
@@ -72,7 +74,7 @@ class Config:
 
 def language_model(config: Config, *, context: Context) -> None:
     """Record the public checkpoint, or keep or train a model in the Hub's layout."""
-    make("language_model", config, context=context, inputs=words_input, train=train)
+    make("language_model", config, context=context, inputs=words_input, train=train, shipped=config.shipped)
 
 
 def train(config: Config, *, context: Context, folder: Path) -> Trained:

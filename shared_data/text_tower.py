@@ -49,7 +49,8 @@ KINDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """checkpoint: a public one by its card's name (core/data/cards.py); empty trains here, and then
+    """checkpoint: a public one by its card's name (core/data/cards.py); shipped: a profile whose weights
+    serve this one; where both are empty it is trained here, and then
     shape: of the network; training: the optimisation; words: pairs that the tokenizer learns from, beside as
     many passages of the language model's, so that it knows the words of questions and answers too;
     vocab_size: tokens; batch_size: pairs a step; twins: share of the captions that have the same labels in
@@ -57,6 +58,7 @@ class Config:
     """
 
     checkpoint: str = ""
+    shipped: str = ""
     shape: TowerShape = field(default_factory=TowerShape)
     training: TrainingOptions | None = None
     words: int = 6000
@@ -69,7 +71,7 @@ class Config:
 
 def text_tower(config: Config, *, context: Context) -> None:
     """Record the public checkpoint, or keep or train a tower in the Hub's layout."""
-    make("text_tower", config, context=context, inputs=words_input, train=train)
+    make("text_tower", config, context=context, inputs=words_input, train=train, shipped=config.shipped)
 
 
 def train(config: Config, *, context: Context, folder: Path) -> Trained:

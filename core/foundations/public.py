@@ -114,6 +114,14 @@ def record_trained(folder: Path, *, root: Path, name: str, revision: str, licenc
     return record
 
 
+def share_trained(root: Path, profile: str, name: str, *, of: str) -> Record:
+    """Let a profile use the weights that were trained for the profile `of`. Raises as `check_whole`."""
+    check_whole(root, of, name)
+    record = read_record(root, of, name)
+    write_json(_place(root, profile, name) / RECORD, asdict(record))
+    return record
+
+
 def read_record(root: Path, profile: str, name: str) -> Record:
     """The record of a foundation (`name`: tagger, listener, language_model, text_tower).
 
@@ -135,7 +143,8 @@ def read_record(root: Path, profile: str, name: str) -> Record:
 
 def check_whole(root: Path, profile: str, name: str) -> None:
     """Raise FoundationError where weights trained here are not the files that their record names."""
-    folder, record = _place(root, profile, name), read_record(root, profile, name)
+    record = read_record(root, profile, name)
+    folder = root / record.path
     wrong = [
         file
         for file, digest in record.sha256.items()
@@ -156,7 +165,7 @@ def foundation_path(root: Path, profile: str, name: str) -> Path:
     """
     record = read_record(root, profile, name)
     folder = root / record.path
-    if folder == _place(root, profile, name):
+    if folder.parent.parent == _place(root, profile, name).parent.parent:
         check_whole(root, profile, name)
     if not (folder / "config.json").is_file():
         raise FoundationMissingError(

@@ -152,7 +152,7 @@ def test_without_a_checkpoint_or_a_training_it_says_what_is_missing(context: Con
 
 
 def test_libraries_and_unrelated_code_are_no_recipe() -> None:
-    one = Recipe(code={"a.py": "1"}, config={"x": 1}, inputs=lambda _: BANK, libraries={"torch": "2.11"})
+    one = Recipe(code={"a.py": "1"}, config={"x": 1}, inputs=BANK, libraries={"torch": "2.11"})
     two = dataclasses.replace(one, libraries={"torch": "2.13"})
     assert not one.changes(two)
     assert one.elsewhere(two) == ["torch 2.11 here 2.13"]
@@ -177,3 +177,14 @@ def test_the_card_is_plain_json(context: Context) -> None:
     told: dict[str, Any] = json.loads((context.path("foundations", "tagger") / "card.json").read_text())
     assert told["recipe"]["inputs"]["bank"] == {"recipe": "a", "content": "1"}
     assert not any(path.startswith("core/run/") for path in told["recipe"]["code"])
+
+
+def test_another_profile_uses_the_shipped_weights(context: Context) -> None:
+    make("tagger", Config(), context=context, inputs=lambda _: BANK, train=Count())
+    other = replace(context, profile="recorded")
+    make("tagger", Config(), context=other, inputs=lambda _: BANK, train=Count(), shipped="mini")
+    place = foundation_path(context.root, "recorded", "tagger")
+    assert place == context.path("foundations", "tagger")
+    (place / "model.safetensors").write_bytes(b"")
+    with pytest.raises(FoundationError, match="foundations/mini/tagger"):
+        foundation_path(context.root, "recorded", "tagger")
