@@ -89,7 +89,8 @@ def keep(name: str, *, root: Path, profile: str) -> str:
     changed = card.recipe.changes(recipe)
     if not changed:
         return f"{name}: nothing to keep, the recipe is the shipped one's"
-    if card.recipe.config != recipe.config:
+    old, new = card.recipe.config, recipe.config
+    if any(old[key] != new[key] for key in {*old} & {*new}):  # an option that came or went is code
         raise AgainError(f"{name}: the configuration changed ({'; '.join(changed)}): train it again")
     if card.first_loss is None:
         raise AgainError(f"{name}: its card has no first loss to compare with: train it again")

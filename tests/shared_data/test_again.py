@@ -123,6 +123,16 @@ def test_another_configuration_is_never_kept(shipped: Path) -> None:
         again.keep("tagger", root=shipped, profile="mini")
 
 
+def test_a_new_option_is_an_edit_of_code(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = shipped / "shared_data" / "foundations" / "mini" / "tagger"
+    card = card_in(shipped)
+    config = {key: value for key, value in card.recipe.config.items() if key != "seed"}
+    write_card(folder, replace(card, recipe=replace(card.recipe, config=config)))
+    use(monkeypatch, Training(0.5))
+    assert "kept" in again.keep("tagger", root=shipped, profile="mini")
+    assert card_in(shipped).recipe.config["seed"] == 0
+
+
 def test_comparing_shows_both_and_changes_nothing(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the same bytes" in again.compare("tagger", root=shipped, profile="mini")
     before = card_in(shipped)
