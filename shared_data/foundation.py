@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from core.foundations.public import card_of, check_whole, record_trained, resolve, share_trained
+from core.foundations.public import card_of, check_whole, is_trained, record_trained, resolve, share_trained
 from core.run import hardware
 from core.run.code import REPOSITORY, code_of
 from core.run.files import remove_tree
@@ -24,7 +24,7 @@ from core.run.stage import Context, seed_all
 from core.run.tracking import Tracker
 from core.scenes.bank import read_content, read_recipe
 from core.train.optimisation import TrainingOptions
-from shared_data.foundation_card import Card, Input, Recipe, Score, read_card, table, write_card, write_scores
+from shared_data.foundation_card import Card, Input, Recipe, Score, read_card, table, write_card
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,7 +87,7 @@ def make(
     if config.training is None:
         raise FoundationConfigError(f"{name}: name a checkpoint, or say in `training` how to train one")
     recipe = recipe_of(config, context=context, inputs=inputs(context))
-    card = read_card(out)
+    card = read_card(out) if is_trained(context.root, context.profile, name) else None
     if card is not None and not (changed := card.recipe.changes(recipe)):
         check_whole(context.root, context.profile, name)
         note = card.recipe.elsewhere(recipe)
@@ -188,7 +188,6 @@ def _train(
         recipe=recipe,
     )
     write_card(out, card)
-    write_scores(out.parent)
     close_folder(work, identity)
     remove_tree(work)
 

@@ -1,7 +1,8 @@
 """The card of a foundation: what it was trained on, from which recipe, in how long, and how good it is.
 
-Each foundation that is trained here lies in git with `card.json`, and with README.md that says the same to
-people.
+Cards lie in git beside the foundations, `cards/<name>.json`, with a page that says the same to people. They
+are no part of what DVC tracks of a foundation: where a card alone changes, nothing that stands on the weights
+is stale.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from core.run.files import write_json, write_text_atomic
 
-CARD, README, SCORES = "card.json", "README.md", "scores.csv"
+CARDS, SCORES = "cards", "scores.csv"
 
 
 class CardError(ValueError):
@@ -101,8 +102,8 @@ class Card:
 
 
 def read_card(folder: Path) -> Card | None:
-    """The card in a foundation's folder; None where there is none. Raises CardError."""
-    place = folder / CARD
+    """The card of the foundation in `folder`; None where there is none. Raises CardError."""
+    place = card_path(folder)
     if not place.is_file():
         return None
     try:
@@ -113,19 +114,27 @@ def read_card(folder: Path) -> Card | None:
         return Card(**told, scores=scores, recipe=Recipe(**recipe, inputs=inputs))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CardError(
-            f"{place} is no card ({error}): `git checkout -- {folder}` brings the committed one back"
+            f"{place} is no card ({error}): `git checkout -- {place}` brings the committed one back"
         ) from error
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Write card.json, then README.md."""
-    write_json(folder / CARD, asdict(card))
-    write_text_atomic(folder / README, readme(card))
+    """Write the card of the foundation in `folder`, its page, and the scores of all cards beside it."""
+    place = card_path(folder)
+    write_json(place, asdict(card))
+    write_text_atomic(place.with_suffix(".md"), page(card))
+    _write_scores(place.parent)
 
 
-def write_scores(folder: Path) -> None:
-    """Write scores.csv of a profile's foundations: those with a goal, for pages that quote them."""
-    cards = [card for path in sorted(folder.iterdir()) if path.is_dir() and (card := read_card(path))]
+def card_path(folder: Path) -> Path:
+    """Where the card of the foundation in `folder` lies."""
+    return folder.parent / CARDS / f"{folder.name}.json"
+
+
+def _write_scores(cards_folder: Path) -> None:
+    """Write scores.csv: those with a goal, for pages that quote them."""
+    names = sorted(path.stem for path in cards_folder.glob("*.json"))
+    cards = [card for name in names if (card := read_card(cards_folder.parent / name))]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("foundation", "score", "value", "95 % interval", "n", "goal", "on"))
@@ -136,10 +145,10 @@ def write_scores(folder: Path) -> None:
                 writer.writerow(
                     (card.name, one.name, f"{one.value:.3f}", interval, one.n, f"{one.goal:g}", one.on)
                 )
-    write_text_atomic(folder / SCORES, text.getvalue())
+    write_text_atomic(cards_folder / SCORES, text.getvalue())
 
 
-def readme(card: Card) -> str:
+def page(card: Card) -> str:
     """The card for people."""
     threads = f"{card.threads} thread{'s' if card.threads > 1 else ''}"
     lines = [
@@ -151,7 +160,7 @@ def readme(card: Card) -> str:
         *table(card.scores),
         "",
         "Scores are those of the weights as they are stored. `nox -s foundations` makes them; their recipe "
-        "stands in `card.json`.",
+        f"stands in `{card.name}.json`.",
         "",
     ]
     return "\n".join(lines)

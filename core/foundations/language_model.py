@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +18,6 @@ from torch import Tensor, nn
 from core.adapters.prefix_lm import IGNORED, AudioPrefixLM, encode_texts
 from core.foundations.packed_texts import Asked, may_attend
 from core.train.terms import Mean
-from core.train.weight_files import check_weights
 
 if TYPE_CHECKING:
     from transformers import (
@@ -125,25 +123,6 @@ def make_language_model(shape: LmShape, tokenizer: PreTrainedTokenizerBase, *, s
         eos_token_id=tokenizer.eos_token_id,
     )
     return LlamaForCausalLM(config)
-
-
-def load_language_model(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model, in evaluation mode, and tokenizer of a folder in the Hub's layout, public or trained here.
-
-    A tokenizer without a padding token (LLaMA's) pads with the end token, which attention masks hide. Nothing
-    is fetched. Raises FileNotFoundError.
-    """
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"no language model in {folder}: run shared_data.language_model first")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    check_weights(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return AutoModelForCausalLM.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    ).eval(), tokenizer
 
 
 def corpus_loss(

@@ -20,7 +20,6 @@ from core.run.files import write_json
 from core.train.weight_files import is_stub
 
 RECORD = "record.json"
-BESIDE = (RECORD, "card.json", "README.md")  # files that tell of weights and are none
 REVISION = "revision.txt"  # one line, for downloads that did not keep the revision themselves
 _HUB = ".cache/huggingface/download"  # where `hf download --local-dir` notes revision and checksum of a file
 
@@ -95,7 +94,6 @@ def resolve(
         sha256=found,
         path=source.relative_to(root).as_posix(),
     )
-    (folder / "card.json").unlink(missing_ok=True)  # what was trained here stands for the name no longer
     write_json(folder / RECORD, asdict(record))
     return record
 
@@ -107,7 +105,7 @@ def record_trained(folder: Path, *, root: Path, name: str, revision: str, licenc
         name=name,
         revision=revision,
         licence=licence,
-        sha256={path.name: _sha256(path) for path in files if path.name not in BESIDE},
+        sha256={path.name: _sha256(path) for path in files if path.name != RECORD},
         path=folder.relative_to(root).as_posix(),
     )
     write_json(folder / RECORD, asdict(record))
@@ -139,6 +137,12 @@ def read_record(root: Path, profile: str, name: str) -> Record:
         raise FoundationError(
             f"{place} is no record ({error}): delete its folder and run shared_data.{name}"
         ) from error
+
+
+def is_trained(root: Path, profile: str, name: str) -> bool:
+    """Whether weights that were trained here, for this profile, stand for `name`. Raises FoundationError."""
+    place = _place(root, profile, name)
+    return (place / RECORD).is_file() and root / read_record(root, profile, name).path == place
 
 
 def check_whole(root: Path, profile: str, name: str) -> None:

@@ -144,6 +144,6 @@ def test_comparing_shows_both_and_changes_nothing(shipped: Path, monkeypatch: py
 
 
 def test_a_foundation_that_was_not_trained_here_says_so(shipped: Path) -> None:
-    (shipped / "shared_data" / "foundations" / "mini" / "tagger" / "card.json").unlink()
+    (shipped / "shared_data" / "foundations" / "mini" / "cards" / "tagger.json").unlink()
     with pytest.raises(again.AgainError, match="no weights of profile mini"):
         again.keep("tagger", root=shipped, profile="mini")

@@ -79,7 +79,7 @@ def test_it_is_trained_once_and_stored_small_with_a_card(context: Context) -> No
     card = read_card(folder)
     assert card is not None
     assert (card.first_loss, card.parameters) == (0.5, 4)
-    page = (folder / "README.md").read_text()
+    page = (folder.parent / "cards" / "tagger.md").read_text()
     assert "| hits | 0.900 | 0.800 to 0.950 | 10 | 0.85 | nothing |" in page
     assert not context.path("foundations", "training", "tagger").exists()
 
@@ -140,7 +140,7 @@ def test_damaged_weights_are_refused_with_what_brings_them_back(context: Context
 
 def test_a_card_that_cannot_be_read_says_so(context: Context) -> None:
     make("tagger", Config(), context=context, inputs=lambda _: BANK, train=Count())
-    place = context.path("foundations", "tagger") / "card.json"
+    place = context.path("foundations", "cards", "tagger.json")
     place.write_text(place.read_text()[:50])
     with pytest.raises(CardError, match="git checkout"):
         make("tagger", Config(), context=context, inputs=lambda _: BANK, train=Count())
@@ -174,7 +174,7 @@ def test_scores_are_of_the_weights_as_stored() -> None:
 
 def test_the_card_is_plain_json(context: Context) -> None:
     make("tagger", Config(), context=context, inputs=lambda _: BANK, train=Count())
-    told: dict[str, Any] = json.loads((context.path("foundations", "tagger") / "card.json").read_text())
+    told: dict[str, Any] = json.loads(context.path("foundations", "cards", "tagger.json").read_text())
     assert told["recipe"]["inputs"]["bank"] == {"recipe": "a", "content": "1"}
     assert not any(path.startswith("core/run/") for path in told["recipe"]["code"])
 

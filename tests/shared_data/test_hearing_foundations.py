@@ -186,7 +186,7 @@ def test_of_two_processes_the_first_writes(
     wrote, others = run_stages([*jobs, *jobs], root=tmp_path, folder=tmp_path_factory.mktemp("jobs"))
     assert others == []
     for job in jobs:
-        card = tmp_path / "shared_data" / "foundations" / "mini" / job.stage / "card.json"
+        card = tmp_path / "shared_data" / "foundations" / "mini" / "cards" / f"{job.stage}.json"
         assert wrote.count(f"os.rename {card}") == 1  # once: the second time it is kept
-        assert not [path for path in card.parent.iterdir() if path.is_dir()]
+        assert not [path for path in card.parents[1].joinpath(job.stage).iterdir() if path.is_dir()]
     assert not list((tmp_path / "shared_data" / "foundations" / "mini" / "training").iterdir())

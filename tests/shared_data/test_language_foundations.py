@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.foundations.language_model import LmShape, load_language_model, write_answers
+from core.audio_lm.model import load_language_model
+from core.foundations.language_model import LmShape, write_answers
 from core.foundations.public import FoundationMissingError, foundation_path
 from core.foundations.text_tower import TowerShape, load_sentence_encoder
 from core.run import tracking

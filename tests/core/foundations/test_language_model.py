@@ -12,13 +12,13 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from core.adapters.prefix_lm import IGNORED
+from core.audio_lm.model import load_language_model
 from core.foundations.language_model import (
     LanguageModelError,
     LmShape,
     TokenPredictor,
     corpus_loss,
     exact_answers,
-    load_language_model,
     make_language_model,
     train_tokenizer,
     write_answers,

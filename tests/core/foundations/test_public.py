@@ -15,6 +15,7 @@ from core.foundations.public import (
     FoundationMissingError,
     card_of,
     foundation_path,
+    is_trained,
     read_record,
     record_trained,
     resolve,
@@ -111,14 +112,14 @@ def test_a_public_checkpoint_takes_the_place_of_a_trained_one(tmp_path: Path) ->
     folder = out(tmp_path)
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    (folder / "card.json").write_text("{}")
     record_trained(folder, root=tmp_path, name="tagger", revision="f00", licence="CC0")
     assert foundation_path(tmp_path, "paper", "tagger") == folder
+    assert is_trained(tmp_path, "paper", "tagger")
     assert list(read_record(tmp_path, "paper", "tagger").sha256) == ["config.json"]
     public = put(tmp_path)
     resolve(folder, CARD, root=tmp_path)
     assert foundation_path(tmp_path, "paper", "tagger") == public
-    assert not (folder / "card.json").exists()  # or training again would be taken for done
+    assert not is_trained(tmp_path, "paper", "tagger")  # training again must not be taken for done
 
 
 def test_what_is_not_there_names_the_stage(tmp_path: Path) -> None:
