@@ -137,13 +137,13 @@ def _write_scores(cards_folder: Path) -> None:
     cards = [card for name in names if (card := read_card(cards_folder.parent / name))]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("foundation", "score", "value", "95 % interval", "n", "goal", "on"))
+    writer.writerow(("score", "value", "95 % interval", "n", "goal", "on"))
     for card in cards:
         for one in card.scores:
             if one.goal is not None:
                 interval = f"{one.low:.3f} to {one.high:.3f}"
                 writer.writerow(
-                    (card.name, one.name, f"{one.value:.3f}", interval, one.n, f"{one.goal:g}", one.on)
+                    (f"{card.name}: {one.name}", f"{one.value:.3f}", interval, one.n, f"{one.goal:g}", one.on)
                 )
     write_text_atomic(cards_folder / SCORES, text.getvalue())
 
