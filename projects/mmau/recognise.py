@@ -222,13 +222,3 @@ def bigrams(said: Sequence[Sequence[str]], general: dict[str, float], *, share: 
         for (first, second), count in sorted(pairs.items())
     ]
     return "\n".join([*lines, "", "\\end\\", ""])
-
-
-def word_errors(reference: Sequence[str], heard: Sequence[str]) -> int:
-    """How many words must be put in, left out or replaced to make `heard` of `reference`."""
-    row = list(range(len(heard) + 1))
-    for place, word in enumerate(reference, start=1):
-        diagonal, row[0] = row[0], place
-        for at, other in enumerate(heard, start=1):
-            diagonal, row[at] = row[at], min(row[at] + 1, row[at - 1] + 1, diagonal + (word != other))
-    return row[-1]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.foundations.transcribing import errors
 from projects.mmau import recognise
 from projects.mmau.recognise import (
     RATE,
@@ -22,7 +23,6 @@ from projects.mmau.recognise import (
     learn_language,
     sentences,
     spoken,
-    word_errors,
 )
 from shared_data.world.speech import espeak as say
 
@@ -71,8 +71,8 @@ def test_seen_pairs_are_likelier_than_the_same_word_elsewhere() -> None:
     ("reference", "heard", "wrong"),
     [("a b c", "a b c", 0), ("a b c", "a c", 1), ("a b", "a x b", 1), ("a b c", "x y", 3), ("", "a", 1)],
 )
-def test_word_errors(reference: str, heard: str, wrong: int) -> None:
-    assert word_errors(reference.split(), heard.split()) == wrong
+def test_errors(reference: str, heard: str, wrong: int) -> None:
+    assert errors(reference.split(), heard.split()) == wrong
 
 
 def test_spoken_words_of_facts() -> None:
@@ -108,9 +108,7 @@ def test_a_sentence_of_a_small_language_is_understood(tmp_path: Path) -> None:
     sound = sound + 1e-3 * np.random.default_rng(0).standard_normal(len(sound)).astype(np.float32)
     ear = Recogniser(model)
     words = ear.words(sound, name="item")
-    assert (
-        word_errors(["the", "doctor", "lost", "three", "green", "gloves"], [word.text for word in words]) <= 1
-    )
+    assert errors(["the", "doctor", "lost", "three", "green", "gloves"], [word.text for word in words]) <= 1
     assert all(word.start < word.stop for word in words)
     assert words[-1].stop <= len(sound) / RATE + 0.05
     assert ear.words(sound, name="item") == words  # nothing is kept from one utterance to the next
