@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.run.code import REPOSITORY, digest, made_of
-from core.run.files import write_json
+from core.run.files import sha256_of, write_json
 from core.run.pipeline import Stage, ancestors, locked_outputs, read_pipelines
 
 if TYPE_CHECKING:
@@ -92,7 +93,21 @@ def _score(stages: Iterable[Stage], paper: str) -> Stage | None:
 
 def _digests(stages: Iterable[Stage], *, profile: str) -> dict[str, str]:
     return {
-        stage.address: digest(made_of(stage, root=REPOSITORY, profile=profile))
+        stage.address: _shipped(stage) or digest(made_of(stage, root=REPOSITORY, profile=profile))
         for stage in stages
         if stage.module and stage.module != "core.run.code"
     }
+
+
+def _shipped(stage: Stage) -> str:
+    """The hash of what a foundation in git says of its weights, "" for another stage.
+
+    They are what they are, whatever became of the code that trained them since; its own stage asks about that.
+    """
+    for out in map(Path, stage.outs):
+        if out.parts[:2] == ("shared_data", "foundations"):
+            card = REPOSITORY / out.parent / "cards" / f"{out.name}.json"
+            record = REPOSITORY / out / "record.json"
+            if card.is_file() and record.is_file():
+                return sha256_of(record)
+    return ""
