@@ -102,7 +102,7 @@ def _digests(stages: Iterable[Stage], *, profile: str) -> dict[str, str]:
 def _shipped(stage: Stage) -> str:
     """The hash of what a foundation in git says of its weights, "" for another stage.
 
-    They are what they are, whatever became of the code that trained them since; its own stage asks about that.
+    They are what they are, whatever became of the code that trained them; its own stage asks about that.
     """
     for out in map(Path, stage.outs):
         if out.parts[:2] == ("shared_data", "foundations"):
