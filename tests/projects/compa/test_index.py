@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.report.tables import write_index, write_paper_tables
+from core.report.tables import age_note, write_index, write_paper_tables
 
 ROOT = Path(__file__).resolve().parents[3]
 INDEX = ROOT / "paper_tables" / "README.md"
@@ -35,7 +35,9 @@ def test_the_index_is_up_to_date(copy: Path) -> None:
 def test_the_tables_are_up_to_date(copy: Path) -> None:
     if not RESULTS or not TABLES.is_dir():
         pytest.skip("no results or tables of compa yet: `dvc repro` makes them")
-    made = {path.name: path.read_bytes() for path in write_paper_tables(copy, "compa")}
+    made = {
+        path.name: path.read_bytes() for path in write_paper_tables(copy, "compa", note=age_note("compa"))
+    }
     there = {path.name: path.read_bytes() for path in TABLES.iterdir() if path.name[0] != "."}
     assert sorted(made) == sorted(there)
     assert [name for name, content in made.items() if content != there[name]] == []
