@@ -25,7 +25,7 @@ from core.run.code import REPOSITORY
 from core.run.stage import Context, seed_all
 from core.run.tracking import Tracker, off
 from shared_data import language_model, listener, tagger, text_tower
-from shared_data.foundation import Inputs, Trained, bank_input, first_loss, recipe_of, store_in_half
+from shared_data.foundation import Inputs, Trained, bank_input, first_loss, recipe_of, save_small
 from shared_data.foundation_card import Card, read_card, write_card
 from shared_data.phrases import words_input
 
@@ -67,10 +67,7 @@ def compare(name: str, *, root: Path, profile: str) -> str:
         seed_all(config.seed)
         made: Trained = module.train(config, context=context, folder=Path(folder) / "run")
         ready = Path(folder) / "ready"
-        ready.mkdir()
-        made.save(ready)
-        for weights in ready.glob("*.safetensors"):
-            store_in_half(weights)
+        save_small(made, ready)
         shipped = context.path("foundations", name)
         same = all((shipped / path.name).read_bytes() == path.read_bytes() for path in ready.iterdir())
     lines = [f"{name}: {'the same bytes' if same else 'other weights'}", "", "| score | shipped | again |"]

@@ -9,6 +9,7 @@ frame do not count: they move no weight.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from core.foundations.public import card_of, check_whole, is_trained, record_trained, resolve, share_trained
 from core.run import hardware
 from core.run.code import REPOSITORY, code_of
-from core.run.files import remove_tree
+from core.run.files import remove_tree, write_json
 from core.run.resume import close_folder, open_folder, run_identity
 from core.run.stage import Context, seed_all
 from core.run.tracking import Tracker
@@ -194,10 +195,7 @@ def _train(
 
 def _publish(made: Trained, ready: Path, out: Path) -> None:
     """Save, halve, and put the files in place of the old ones."""
-    ready.mkdir(parents=True, exist_ok=True)
-    made.save(ready)
-    for weights in ready.glob("*.safetensors"):
-        store_in_half(weights)
+    save_small(made, ready)
     out.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in ready.iterdir()}
     for old in out.iterdir():
@@ -205,6 +203,14 @@ def _publish(made: Trained, ready: Path, out: Path) -> None:
             old.unlink()
     for path in sorted(ready.iterdir()):
         path.replace(out / path.name)
+
+
+def save_small(made: Trained, folder: Path) -> None:
+    """Save what was trained, its weights in half precision."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made.save(folder)
+    for weights in folder.glob("*.safetensors"):
+        store_in_half(weights)
 
 
 def store_in_half(weights: Path) -> None:
@@ -228,10 +234,7 @@ def _parameters(folder: Path) -> int:
     for path in folder.glob("*.safetensors"):
         with safe_open(path, framework="numpy") as file:
             for key in file.keys():  # noqa: SIM118, it is no dictionary
-                size = 1
-                for length in file.get_slice(key).get_shape():
-                    size *= length
-                total += size
+                total += math.prod(file.get_slice(key).get_shape())
     return total
 
 
@@ -255,7 +258,7 @@ def _note_seconds(work: Path, seconds: float, noted: list[float]) -> None:
     told: dict[str, Any] = _noted(work) | {"seconds": seconds}
     if noted:
         told.setdefault("first_loss", noted[0])
-    (work / SECONDS).write_text(json.dumps(told), encoding="utf-8")
+    write_json(work / SECONDS, told)
 
 
 def _noted(work: Path) -> dict[str, Any]:
